@@ -1,0 +1,7 @@
+"""``python -m chunkdl`` is ``chunkdl``."""
+
+import sys
+
+from chunkdl.cli.main import main
+
+sys.exit(main())
