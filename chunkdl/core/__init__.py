@@ -1,0 +1,1 @@
+"""Decisions only: no I/O, no clock, no global randomness; everything arrives as an argument."""

@@ -1,0 +1,130 @@
+"""What the name of a weight file says: family, weights, variant, shard.
+
+Decides which files together are one complete set of weights. Names are all it knows: it never
+looks at sizes or content, and a name that fits no loader's convention is simply no weight file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from chunkdl.core.selection_rules import matches_any, rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# ``model.fp16-00001-of-00003.safetensors``; transformers before 4.40 put the variant after the shard.
+_TORCH_NAME = re.compile(
+    r"(?P<stem>\w+)(?:\.(?P<variant>\w+))?(?:-(?P<shard>\d+)-of-(?P<shards>\d+))?(?:\.(?P<late>\w+))?\.(?P<suffix>\w+)"
+)
+_INDEX_NAME = re.compile(r"(?P<stem>\w+)(?:\.(?P<early>\w+))?\.(?P<suffix>\w+)\.index(?:\.(?P<variant>\w+))?\.json")
+_SHARDED = re.compile(r"-(?P<shard>\d+)-of-(?P<shards>\d+)\.gguf$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SetKey:
+    """Names one set of weights: ``stem`` in the safetensors spelling, ``variant`` empty for the plain one."""
+
+    folder: str
+    stem: str
+    family: str
+    variant: str
+
+
+@dataclass(slots=True)
+class WeightSet:
+    """The files of one set. ``single`` means one file is the whole of it."""
+
+    paths: list[str] = field(default_factory=list)
+    shards: set[int] = field(default_factory=set)
+    shards_total: int = 0
+    single: bool = False
+    index: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """True if a loader finds everything: the one file, or an index with all its shards."""
+        return self.single or (self.index and self.shards_total > 0 and len(self.shards) == self.shards_total)
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """Folder (empty at the root) and file name."""
+    folder, _, name = path.rpartition("/")
+    return folder, name
+
+
+def other_family(path: str) -> str | None:
+    """The family of a file that torch does not load, or None."""
+    return next((family for family, patterns in rules().other_families.items() if matches_any(path, patterns)), None)
+
+
+def torch_sets(paths: Iterable[str]) -> dict[SetKey, WeightSet]:
+    """All sets of weights under the names that torch's loaders look for, complete or not."""
+    sets: dict[SetKey, WeightSet] = defaultdict(WeightSet)
+    for path in paths:
+        folder, name = split_path(path)
+        if other_family(path) is None and not (_add_index(sets, folder, name, path)):
+            _add_weights(sets, folder, name, path)
+    return dict(sets)
+
+
+def _add_index(sets: dict[SetKey, WeightSet], folder: str, name: str, path: str) -> bool:
+    match = _INDEX_NAME.fullmatch(name)
+    stem = _known_stem(match["stem"]) if match else None
+    family = rules().torch_suffixes.get(match["suffix"]) if match else None
+    if match is None or stem is None or family is None:
+        return False
+    found = sets[SetKey(folder, stem, family, match["variant"] or match["early"] or "")]
+    found.paths.append(path)
+    found.index = True
+    return True
+
+
+def _add_weights(sets: dict[SetKey, WeightSet], folder: str, name: str, path: str) -> None:
+    match = _TORCH_NAME.fullmatch(name)
+    stem = _known_stem(match["stem"]) if match else None
+    family = rules().torch_suffixes.get(match["suffix"]) if match else None
+    if match is None or stem is None or family is None:
+        return
+    found = sets[SetKey(folder, stem, family, match["variant"] or match["late"] or "")]
+    found.paths.append(path)
+    if match["shard"] is None:
+        found.single = True
+    else:
+        found.shards.add(int(match["shard"]))
+        found.shards_total = max(found.shards_total, int(match["shards"]))
+
+
+def _known_stem(stem: str) -> str | None:
+    stem = rules().aliases.get(stem, stem)
+    return stem if stem in rules().known_stems else None
+
+
+def gguf_quant(path: str) -> str | None:
+    """The encoding that a GGUF's name (else its folder) states, upper case, or None; companions have none."""
+    if matches_any(path, rules().gguf_companions):
+        return None
+    folder, name = split_path(path.upper())
+    found: list[str] = rules().gguf_encoding.findall(name) or rules().gguf_encoding.findall(folder)
+    return found[-1] if found else None
+
+
+def missing_shards(paths: Iterable[str]) -> tuple[str, ...]:
+    """Which of the split files among ``paths`` lack siblings, named by their common beginning."""
+    seen: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for path in paths:
+        if match := _SHARDED.search(path):
+            seen[path[: match.start()], int(match["shards"])].add(int(match["shard"]))
+    return tuple(base for (base, total), shards in seen.items() if len(shards) != total)
+
+
+def onnx_variant(path: str) -> tuple[str, str]:
+    """An ONNX file's base path without precision, and the precision, empty for the plain one."""
+    base, _, _suffix = path.rpartition(".onnx")
+    folder, stem = split_path(base)
+    match = rules().onnx_variant.match(stem)
+    plain, variant = (match["base"], match["variant"]) if match else (stem, "")
+    return (f"{folder}/{plain}" if folder else plain), variant
