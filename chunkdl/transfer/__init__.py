@@ -1,0 +1,1 @@
+"""Moving byte ranges into part files as the scheduler decides."""
