@@ -1,0 +1,1 @@
+"""From a typed name to an immutable artifact: the only stage that talks metadata."""

@@ -1,0 +1,93 @@
+"""Which mirrors hold the artifact's commit, asked while the transfer already runs.
+
+Decides what each mirror may be asked for: the commit, single contents that it proved by digest, or nothing.
+Deliberately not on the way to the first byte: every mirror is reported as soon as it is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from chunkdl.errors import ArtifactNotFound, ChunkdlError, TransportError
+from chunkdl.identify.answers import RepoInfo
+from chunkdl.identify.asking import ask, mirror_hub
+from chunkdl.identify.sources import MirrorCoverage
+from chunkdl.identify.vouching import Candidate, compare
+from chunkdl.model import MirrorKind
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from chunkdl.identify.huggingface import MetadataClient
+    from chunkdl.model import Artifact, Mirror
+    from chunkdl.settings import Settings
+
+    OnMirror = Callable[[MirrorCoverage], None]
+
+# Pauses before asking again a mirror that failed in transport: some answer one request in ten.
+_PAUSES_S = (1.0, 4.0)
+_MAX_AT_ONCE = 8  # mirrors asked at once; there are rarely more than three
+
+
+async def ask_mirrors(
+    artifact: Artifact,
+    mirrors: Iterable[Mirror],
+    *,
+    client: MetadataClient,
+    settings: Settings,
+    on_mirror: OnMirror,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Ask each of ``mirrors`` for the artifact's commit and call ``on_mirror`` once for each, in any order.
+
+    Never fails for a mirror's fault: whoever does not answer is reported with that as its ``lag``.
+    """
+    places = asyncio.Semaphore(_MAX_AT_ONCE)
+
+    async def one(mirror: Mirror) -> None:
+        async with places:
+            on_mirror(await _cover(artifact, mirror, client, settings, sleep))
+
+    async with asyncio.TaskGroup() as group:
+        for each in mirrors:
+            group.create_task(one(each), name=f"cover {each.name}")
+
+
+async def _cover(
+    artifact: Artifact,
+    mirror: Mirror,
+    client: MetadataClient,
+    settings: Settings,
+    sleep: Callable[[float], Awaitable[None]],
+) -> MirrorCoverage:
+    if mirror.kind is MirrorKind.STATIC:
+        return MirrorCoverage(mirror, has_commit=True)  # a folder knows no commits: digests alone judge it
+    for pause_s in (*_PAUSES_S, None):
+        try:
+            return await _covered(artifact, mirror, client, settings)
+        except TransportError as error:
+            if pause_s is None or not error.retryable:
+                return _silent(mirror, error)
+        except ChunkdlError as error:
+            return _silent(mirror, error)
+        await sleep(pause_s)
+    raise AssertionError("the last try always returns")
+
+
+async def _covered(artifact: Artifact, mirror: Mirror, client: MetadataClient, settings: Settings) -> MirrorCoverage:
+    hub = mirror_hub(client, settings, mirror)
+    try:
+        async with asyncio.timeout(settings.metadata_s):
+            files = await hub.listing(artifact.reference, artifact.canonical_id, artifact.commit)
+    except TimeoutError:
+        return MirrorCoverage(mirror, has_commit=False, lag="no complete listing in time")
+    except ArtifactNotFound:
+        moving = artifact.reference if not artifact.reference.pinned else replace(artifact.reference, revision=None)
+        return compare(await ask(moving, hub, settings.metadata_s), artifact)
+    return compare(Candidate(mirror, RepoInfo(artifact.canonical_id, artifact.commit), files), artifact)
+
+
+def _silent(mirror: Mirror, error: ChunkdlError) -> MirrorCoverage:
+    return MirrorCoverage(mirror, has_commit=False, lag=f"not used: {error.message}")
