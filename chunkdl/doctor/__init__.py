@@ -1,0 +1,1 @@
+"""``chunkdl doctor``: probes that look at settings, network and disk, and pure judgement of what they saw."""

@@ -1,0 +1,1 @@
+"""What is known about mirrors: which there are, how they do, what past runs taught."""

@@ -1,0 +1,119 @@
+"""Who has what: for a list of repositories, whether each mirror shows the origin's commit, another one, or nothing.
+
+Decides what is asked: one short question a mirror and repository, never a listing. Who may hear a name is decided as
+everywhere: the origin is asked first, and a private or gated name goes no further.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from chunkdl.errors import AccessDenied, ArtifactNotFound, ChunkdlError
+from chunkdl.identify import hearing
+from chunkdl.identify.asking import mirror_hub, origin_hub
+from chunkdl.model import MirrorKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chunkdl.identify.answers import RepoInfo
+    from chunkdl.identify.huggingface import HubApi, MetadataClient
+    from chunkdl.model import Mirror, Reference
+    from chunkdl.settings import Settings
+
+# Questions in flight, all mirrors together: polite to each of the handful there are.
+_MAX_AT_ONCE = 8
+
+
+class State(StrEnum):
+    """What a mirror answered about one repository."""
+
+    SAME = "same"
+    OTHER = "other"  # another commit than the origin's
+    THERE = "there"  # a commit, and no origin to compare it with
+    ABSENT = "absent"
+    REFUSED = "refused"  # gated, private, or a token is wanted
+    SILENT = "silent"  # no usable answer, or none in time
+    NOT_ASKED = "not asked"  # the name is nobody's business, or the mirror tells no commits
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One mirror, one repository; ``modified`` is ``lastModified`` there."""
+
+    state: State
+    commit: str = ""
+    modified: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One repository: by mirror name, what it answered; the origin is among them."""
+
+    reference: str
+    cells: dict[str, Cell]
+
+
+async def cover(
+    references: Sequence[Reference], *, settings: Settings, client: MetadataClient, limit_s: float
+) -> tuple[Row, ...]:
+    """A row for each reference, in order; what is not answered within ``limit_s`` is silent."""
+    rows = [Row(each.text, {}) for each in references]
+    places = asyncio.Semaphore(_MAX_AT_ONCE)
+    try:
+        async with asyncio.timeout(limit_s), asyncio.TaskGroup() as group:
+            for reference, row in zip(references, rows, strict=True):
+                group.create_task(_fill(row, reference, settings, client, places), name=f"cover {reference.text}")
+    except TimeoutError:
+        pass  # what is missing is filled in below
+    silent = Cell(State.SILENT)
+    names = [each.name for each in settings.sources]
+    return tuple(Row(each.reference, {name: each.cells.get(name, silent) for name in names}) for each in rows)
+
+
+async def _fill(
+    row: Row, reference: Reference, settings: Settings, client: MetadataClient, places: asyncio.Semaphore
+) -> None:
+    async with places:
+        true = await _info(origin_hub(client, settings), reference)
+    row.cells[settings.origin.name] = _cell(true, None)
+    info = None if isinstance(true, ChunkdlError) else true
+    heard = _heard(reference, true, settings)
+    for each in settings.mirrors:
+        if each not in heard or each.kind is not MirrorKind.HUGGING_FACE:
+            row.cells[each.name] = Cell(State.NOT_ASKED)
+
+    async def ask(mirror: Mirror) -> None:
+        async with places:
+            row.cells[mirror.name] = _cell(await _info(mirror_hub(client, settings, mirror), reference), info)
+
+    await asyncio.gather(*(ask(each) for each in heard if each.kind is MirrorKind.HUGGING_FACE))
+
+
+def _heard(reference: Reference, true: RepoInfo | ChunkdlError, settings: Settings) -> tuple[Mirror, ...]:
+    if isinstance(true, AccessDenied):
+        return ()
+    if isinstance(true, ChunkdlError):  # absent or silent: a token may stand for a private name
+        return () if settings.origin.token else hearing.without_origin(settings, reference)
+    return hearing.once_seen(settings, reference, private=true.private, gated=true.gated)
+
+
+async def _info(hub: HubApi, reference: Reference) -> RepoInfo | ChunkdlError:
+    try:
+        return await hub.resolve(reference)
+    except ChunkdlError as error:
+        return error
+
+
+def _cell(told: RepoInfo | ChunkdlError, true: RepoInfo | None) -> Cell:
+    if isinstance(told, ArtifactNotFound):
+        return Cell(State.ABSENT)
+    if isinstance(told, AccessDenied):
+        return Cell(State.REFUSED)
+    if isinstance(told, ChunkdlError):
+        return Cell(State.SILENT)
+    state = State.THERE if true is None else State.SAME if told.commit == true.commit else State.OTHER
+    return Cell(state, told.commit, told.last_modified)
