@@ -1,0 +1,1 @@
+"""From a reference to a path: the stages in their order, wired together once."""

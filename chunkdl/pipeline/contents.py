@@ -1,0 +1,190 @@
+"""The contents of one plan, brought to one destination: linked, copied, resumed or fetched.
+
+Decides how each action of the plan is carried out and what is closed when. Proof and placement of a
+content are one step (``commit``); links and refs come later, when all contents are there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chunkdl.assemble.digests import ContentHasher, hash_bytes
+from chunkdl.assemble.place import place_small
+from chunkdl.core.planner import Action
+from chunkdl.errors import IntegrityError
+from chunkdl.identify.sources import source_of
+from chunkdl.model import RemoteFile
+from chunkdl.observe import FilePlaced
+from chunkdl.pipeline.large import LargeContent
+from chunkdl.transfer.content import Content, Identity
+from chunkdl.transfer.memory_part import SMALL_BYTES, MemoryPart
+from chunkdl.transfer.threads import settled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chunkdl.assemble.destination import Destination
+    from chunkdl.core.planner import Plan, PlannedContent
+    from chunkdl.identify.sources import MirrorCoverage
+    from chunkdl.model import Artifact, Digest, Source, Verified
+    from chunkdl.pipeline.session import Session
+
+
+class Supply:
+    """Brings what one plan asks for."""
+
+    def __init__(
+        self, session: Session, destination: Destination, artifact: Artifact, covering: Sequence[MirrorCoverage]
+    ) -> None:
+        """``covering`` are the mirrors known so far; ``cover`` adds more while it runs."""
+        self._session = session
+        self._destination = destination
+        self._artifact = artifact
+        self._covering = list(covering)
+        self._live: dict[Digest, tuple[Content, RemoteFile]] = {}
+        self._there_bytes = 0
+
+    async def bring(self, plan: Plan) -> dict[Digest, str]:
+        """Carry the plan out; maps each digest to where its bytes came from: network, partial or cache.
+
+        Every content is tried; raises the first failure in the plan's order.
+        """
+        self._count_present(plan)
+        tasks = [self._session.engine.spawn(self._bring(each), f"content {each.paths[0]}") for each in plan.contents]
+        try:
+            found = await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            for task in tasks:
+                task.cancel()
+        for each in found:
+            if isinstance(each, BaseException):
+                raise each
+        return dict(zip((each.digest for each in plan.contents), map(str, found), strict=True))
+
+    @property
+    def done_bytes(self) -> int:
+        """What of the plan is here: finished, or stored in a part."""
+        stored = sum(content.stored.total for content, _ in tuple(self._live.values()))
+        return stored + self._there_bytes
+
+    def cover(self, coverage: MirrorCoverage) -> None:
+        """A mirror answered late: whatever is still in flight may come from it too."""
+        self._covering.append(coverage)
+        for content, file in self._live.values():
+            source = source_of(coverage, self._artifact, file)
+            if source is not None:
+                self._session.engine.add_source(content, self._policed(source))
+
+    def _count_present(self, plan: Plan) -> None:
+        tally = self._session.engine.tally
+        tally.planned(len(plan.contents), plan.bytes_total)
+        present = [each for each in plan.contents if each.action is Action.PRESENT]
+        tally.present(len(present), sum(each.size for each in present))
+
+    async def _bring(self, planned: PlannedContent) -> str | BaseException:
+        """Where the bytes came from, or the failure as a value: one bad file never stops the others."""
+        try:
+            came_from = await self._carry_out(planned)
+            self._there_bytes += planned.size
+            return came_from  # noqa: TRY300  the failure is the other outcome, not another path
+        except Exception as error:  # noqa: BLE001  raised again by bring, in the plan's order
+            return error
+
+    async def _carry_out(self, planned: PlannedContent) -> str:
+        if planned.action is Action.PRESENT:
+            await LargeContent(self._session, self._destination, planned).tidy()
+            return "cache"
+        came_from = await (self._make_empty(planned) if planned.action is Action.EMPTY else self._get_once(planned))
+        for path in planned.paths:
+            self._session.observer(FilePlaced(self._artifact.reference.text, path, planned.size, came_from))
+        return came_from
+
+    async def _get_once(self, planned: PlannedContent) -> str:
+        """Of several references of a run that want the same bytes, one gets them and the others take them from it."""
+        arriving, twin = self._session.arriving, None
+        while twin is None and planned.digest in arriving:  # again if it failed: maybe another tries by now
+            twin = await asyncio.shield(arriving[planned.digest])
+        if twin is not None and await self._reuse(twin, planned):
+            return "cache"
+        arrived = arriving[planned.digest] = asyncio.get_running_loop().create_future()
+        try:
+            came_from = await self._get(planned)
+            arrived.set_result(self._destination.paths_of(planned).blob)
+        finally:
+            if not arrived.done():
+                del arriving[planned.digest]
+                arrived.set_result(None)
+        return came_from
+
+    async def _get(self, planned: PlannedContent) -> str:
+        for source in planned.reuse_from:
+            if await self._reuse(Path(source), planned):
+                return "cache"
+        if planned.size > SMALL_BYTES:
+            async with self._session.part_places:
+                return await self._get_large(planned)
+        async with self._session.small_places:
+            await self._fetch(planned, self._small(planned))
+        return "network"
+
+    async def _reuse(self, source: Path, planned: PlannedContent) -> bool:
+        threads = self._session.threads
+        proof = await threads.submit(threads.hash, self._destination.reuse, source, planned)
+        if proof is not None:
+            self._session.engine.tally.present(1, planned.size)
+            await LargeContent(self._session, self._destination, planned).tidy()
+        return proof is not None
+
+    async def _make_empty(self, planned: PlannedContent) -> str:
+        path, threads = planned.paths[0], self._session.threads
+        proof = hash_bytes(b"", planned.digest)
+        if proof is None:
+            raise IntegrityError(f"{path}: the listing says that it is empty and gives {planned.digest}", file=path)
+        blob = self._destination.paths_of(planned).blob
+        await settled(threads.submit(threads.sync, place_small, b"", proof, blob))
+        self._session.engine.tally.present(1, 0)
+        return "network"
+
+    def _small(self, planned: PlannedContent) -> Content:
+        part, blob = MemoryPart(planned.size), self._destination.paths_of(planned).blob
+
+        def commit(proof: Verified) -> None:
+            place_small(part.data, proof, blob)
+
+        return Content(identity_of(planned), part=part, new_hasher=lambda: hasher_of(planned), commit=commit)
+
+    async def _get_large(self, planned: PlannedContent) -> str:
+        large = LargeContent(self._session, self._destination, planned)
+        async with large.opened() as content:
+            if content is None:
+                self._session.engine.tally.present(1, planned.size)
+                return "cache"
+            await self._fetch(planned, content)
+            return "partial" if content.claimed_bytes else "network"
+
+    async def _fetch(self, planned: PlannedContent, content: Content) -> None:
+        file = RemoteFile(planned.paths[0], planned.size, planned.digest)
+        self._live[planned.digest] = (content, file)
+        try:
+            await self._session.engine.fetch(content, self._sources(file))
+        finally:
+            del self._live[planned.digest]
+
+    def _sources(self, file: RemoteFile) -> list[Source]:
+        found = (source_of(coverage, self._artifact, file) for coverage in self._covering)
+        return [self._policed(source) for source in found if source is not None]
+
+    def _policed(self, source: Source) -> Source:
+        return type(source)(self._session.introduced(source.mirror), source.url)
+
+
+def identity_of(planned: PlannedContent) -> Identity:
+    """What the engine is told about a planned content."""
+    return Identity(planned.digest, planned.size, planned.segment_bytes, planned.paths[0])
+
+
+def hasher_of(planned: PlannedContent) -> ContentHasher:
+    """A fresh hasher for a planned content."""
+    return ContentHasher(planned.digest.algorithm, planned.size)

@@ -1,0 +1,113 @@
+"""What became of a run, as the values of ``chunkdl.report``.
+
+Decides how stages spell their results: nothing here fetches, places or prints.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chunkdl.core.planner import Action
+from chunkdl.model import AuthorityKind, Strength
+from chunkdl.report import ErrorReport, FileReport, HostReport, LeftOut, ReferenceReport, Report, Totals
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from chunkdl.core.planner import Plan
+    from chunkdl.core.scheduler import HostView
+    from chunkdl.errors import ChunkdlError
+    from chunkdl.model import Reference, RemoteFile
+    from chunkdl.pipeline.session import Session
+
+
+def failed(text: str, error: ChunkdlError) -> ReferenceReport:
+    """A reference that ended in an error."""
+    parts = ErrorReport(error.code, error.message, error.mirror, error.file, error.hint)
+    return ReferenceReport(text, ok=False, exit_code=error.exit_code, error=parts)
+
+
+def placed(text: str, plan: Plan, path: Path, came_from: Mapping[str, str]) -> ReferenceReport:
+    """A reference that is where loaders look; ``came_from`` maps a path to network, partial or cache.
+
+    What was there before is reported with strength *size*: its name claims the digest, only its length was checked.
+    """
+    present = {each for content in plan.contents if content.action is Action.PRESENT for each in content.paths}
+    files = [
+        _file(each, Strength.SIZE if each.path in present else Strength.DIGEST, came_from[each.path])
+        for each in plan.chosen
+    ]
+    return _success(text, plan, str(path), files)
+
+
+def planned(text: str, plan: Plan) -> ReferenceReport:
+    """A dry run: what each file would come from, and no path."""
+    source = {
+        path: "network" if content.pending and not content.claimed else "partial" if content.claimed else "cache"
+        for content in plan.contents
+        for path in content.paths
+    }
+    return _success(text, plan, None, [_file(each, Strength.DIGEST, source[each.path]) for each in plan.chosen])
+
+
+def found_offline(
+    text: str, reference: Reference, commit: str, files: Sequence[RemoteFile], path: Path | None
+) -> ReferenceReport:
+    """A reference that this disk holds, asked for without a network; no path on a dry run."""
+    return ReferenceReport(
+        text,
+        ok=True,
+        exit_code=0,
+        path=None if path is None else str(path),
+        repo=reference.repo_id,
+        revision=reference.revision or "main",
+        commit=commit,
+        authority=AuthorityKind.LAST_KNOWN.value,
+        authenticated=False,
+        files=tuple(_file(each, Strength.SIZE, "cache") for each in files),
+    )
+
+
+def _success(text: str, plan: Plan, path: str | None, files: Sequence[FileReport]) -> ReferenceReport:
+    artifact = plan.artifact
+    return ReferenceReport(
+        text,
+        ok=True,
+        exit_code=0,
+        path=path,
+        repo=artifact.reference.repo_id,
+        revision=artifact.reference.revision or "main",
+        commit=artifact.commit,
+        authority=artifact.authority.kind.value,
+        authenticated=artifact.authority.authenticated,
+        files=tuple(files),
+        left_out=LeftOut(len(plan.left_out), sum(each.size for each in plan.left_out)),
+    )
+
+
+def _file(file: RemoteFile, strength: Strength, source: str) -> FileReport:
+    return FileReport(file.path, file.size, str(file.digest), strength.value, source)
+
+
+def summed(results: Sequence[ReferenceReport], session: Session, wall_s: float) -> Report:
+    """The whole run. Goodput counts what the network brought and was kept."""
+    engine = session.engine
+    progress = engine.progress()
+    total = sum(each.size for result in results for each in result.files)
+    totals = Totals(
+        bytes=total,
+        bytes_fetched=progress.fetched_bytes,
+        bytes_reused=max(0, total - progress.fetched_bytes),
+        bytes_wasted=engine.wasted_bytes + engine.scheduler.wasted_bytes,
+        wall_s=round(wall_s, 3),
+        goodput_bytes_per_s=round(progress.fetched_bytes / wall_s, 1) if wall_s > 0 else 0.0,
+    )
+    hosts = tuple(_host(each, session.lag) for each in engine.scheduler.hosts())
+    return Report(tuple(results), totals, hosts, tuple(session.notices))
+
+
+def _host(host: HostView, lag: Mapping[str, str]) -> HostReport:
+    mirrors = tuple(host.mirrors)
+    behind = next((lag[name] for name in mirrors if name in lag), None)
+    return HostReport(host.host, mirrors, host.bytes, host.leases, host.errors, host.state, behind)

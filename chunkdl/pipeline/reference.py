@@ -1,0 +1,179 @@
+"""One reference from what was typed to a path that loaders find: identify, plan, transfer, assemble.
+
+Decides the order of the stages and what a failure leaves behind: blobs that are proven stay, a snapshot
+and its ref appear only when every file of the plan is there, and a plan that fails leaves no folder.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from chunkdl.core.planner import Action, check_space, make_plan
+from chunkdl.errors import ChunkdlError
+from chunkdl.identify.authority import ask_mirrors, confirm_with_origin, identify, relayed
+from chunkdl.identify.known import Known
+from chunkdl.model import AuthorityKind
+from chunkdl.observe import Notice, ReferencePlaced, ReferencePlanned
+from chunkdl.pipeline.contents import Supply
+from chunkdl.pipeline.destinations import destination_of, named_by
+from chunkdl.pipeline.flight import Flight
+from chunkdl.pipeline.outcome import failed, placed, planned
+from chunkdl.pipeline.wanted import parse_with, select_with
+from chunkdl.transfer.threads import settled
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from chunkdl.assemble.destination import Destination
+    from chunkdl.core.planner import Plan
+    from chunkdl.identify.authority import Identified
+    from chunkdl.identify.sources import MirrorCoverage
+    from chunkdl.model import Artifact, Reference
+    from chunkdl.pipeline.session import Session
+    from chunkdl.report import ReferenceReport
+
+
+class ReferenceRun:
+    """Carries one reference through the stages."""
+
+    def __init__(self, session: Session, text: str) -> None:
+        """``text`` is what the user typed."""
+        self._session = session
+        self._text = text
+        self._known = Known.of(session.settings)
+        self._supply: Supply | None = None
+        self._late: list[MirrorCoverage] = []
+        self._asking: asyncio.Task[None] | None = None
+
+    async def run(self) -> ReferenceReport:
+        """The outcome as a value: failures of one reference do not stop the others."""
+        try:
+            return await self._run(parse_with(self._text, self._session.options))
+        except ChunkdlError as error:
+            return failed(self._text, error)
+
+    async def _run(self, reference: Reference) -> ReferenceReport:
+        async with Flight(self._session, self._known, reference).boarded(self._done_bytes) as told:
+            return await self._carry(reference, told)
+
+    def _done_bytes(self) -> int:
+        return self._supply.done_bytes if self._supply is not None else 0
+
+    async def _carry(self, reference: Reference, told: Collection[str]) -> ReferenceReport:
+        """From the reference to its path; ``told`` are processes that have just done the same."""
+        identified = await self._identify(reference, told)
+        destination = destination_of(reference, self._session.settings)
+        plan = await self._plan(identified.artifact, destination)
+        self._session.observer(ReferencePlanned(self._text, plan))
+        if self._session.options.dry_run:
+            return planned(self._text, plan)
+        confirming = self._ask_beside(identified, plan)
+        try:
+            came_from = await self._transfer(identified, plan, destination)
+            if confirming is not None:
+                plan = replace(plan, artifact=await self._confirmed(plan.artifact, confirming))
+        finally:
+            for beside in (confirming, self._asking):
+                if beside is not None:
+                    beside.cancel()
+        path = await self._place(plan, destination)
+        self._session.observer(ReferencePlaced(self._text, str(path)))
+        return placed(self._text, plan, path, came_from)
+
+    async def _identify(self, reference: Reference, told: Collection[str]) -> Identified:
+        session = self._session
+        relay = relayed(reference, settings=session.settings, known=self._known, told=told)
+        identified = await relay or await identify(
+            reference,
+            settings=session.settings,
+            client=session.client,
+            known=self._known,
+            now=time.time(),
+            select=lambda files: select_with(reference, files, session.options).chosen,
+        )
+        for notice in identified.notices:
+            session.notice(notice)
+        for coverage in identified.sources:
+            self._note_lag(coverage)
+        return identified
+
+    def _ask_beside(self, identified: Identified, plan: Plan) -> asyncio.Task[Artifact | ChunkdlError | None] | None:
+        """What need not hold up the first byte: which other mirrors hold the commit, and a silent origin's word."""
+        session, artifact = self._session, identified.artifact
+        if identified.to_ask and any(content.action is not Action.PRESENT for content in plan.contents):
+            asking = ask_mirrors(
+                artifact,
+                identified.to_ask,
+                client=session.client,
+                settings=session.settings,
+                on_mirror=self._covered,
+            )
+            self._asking = session.engine.spawn(asking, f"mirrors of {self._text}")
+        if not identified.confirm:
+            return None
+        return session.engine.spawn(self._confirm(artifact), f"confirm {self._text}")
+
+    async def _confirm(self, artifact: Artifact) -> Artifact | ChunkdlError | None:
+        session = self._session
+        try:
+            return await confirm_with_origin(
+                artifact, settings=session.settings, client=session.client, known=self._known, now=time.time()
+            )
+        except ChunkdlError as error:
+            return error
+
+    async def _confirmed(
+        self, artifact: Artifact, confirming: asyncio.Task[Artifact | ChunkdlError | None]
+    ) -> Artifact:
+        """The artifact under the best authority that answered in time; raises what the origin objected."""
+        verdict = await confirming
+        if isinstance(verdict, ChunkdlError):
+            raise verdict
+        if verdict is None and artifact.authority.kind is AuthorityKind.MIRRORS:
+            await self._known.note_unconfirmed(artifact, time.time())
+        return verdict or artifact
+
+    def _covered(self, coverage: MirrorCoverage) -> None:
+        """A mirror answered whether it has the commit, maybe long after transfer began."""
+        self._note_lag(coverage)
+        self._late.append(coverage)
+        if self._supply is not None:
+            self._supply.cover(coverage)
+
+    def _note_lag(self, coverage: MirrorCoverage) -> None:
+        if coverage.lag:
+            self._session.lag[coverage.mirror.name] = coverage.lag
+
+    async def _plan(self, artifact: Artifact, destination: Destination) -> Plan:
+        selection = select_with(artifact.reference, artifact.files, self._session.options)
+        threads, options = self._session.threads, self._session.options
+        inventory = await threads.submit(threads.disk, destination.inventory, artifact.commit, selection.chosen)
+        plan = make_plan(artifact, selection, inventory, force=options.force)
+        for message in plan.notices:
+            self._session.notice(Notice("selection", message))
+        if options.space_check:
+            check_space(plan.disk_needed, inventory.free_bytes, where=str(destination.root))
+        return plan
+
+    async def _transfer(self, identified: Identified, plan: Plan, destination: Destination) -> dict[str, str]:
+        """Bring every content; maps each path to where its bytes came from."""
+        threads = self._session.threads
+        if any(content.action is not Action.PRESENT for content in plan.contents):
+            await settled(threads.submit(threads.sync, destination.prepare))
+        covering = (*identified.sources, *self._late)
+        self._supply = Supply(self._session, destination, identified.artifact, covering)
+        by_digest = await self._supply.bring(plan)
+        if self._asking is not None:
+            self._asking.cancel()  # nothing is left that another mirror could bring
+        return {path: by_digest[content.digest] for content in plan.contents for path in content.paths}
+
+    async def _place(self, plan: Plan, destination: Destination) -> Path:
+        artifact, threads = plan.artifact, self._session.threads
+        folder = await settled(threads.submit(threads.sync, destination.place, artifact, plan.chosen))
+        for message in await threads.submit(threads.sync, destination.notices, artifact):
+            self._session.notice(Notice("placement", message))
+        return named_by(artifact.reference, folder)
