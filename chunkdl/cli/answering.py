@@ -1,0 +1,80 @@
+"""A command that answers at once: its data on stdout, a failure as one line or as one object, an exit code.
+
+Decides the frame of such answers. Commands that run for long (``fetch``, ``mirrors test``) have their own.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from chunkdl.cli.display import open_display
+from chunkdl.cli.errors import INTERNAL_EXIT_CODE, say_bug, say_error, tell
+from chunkdl.cli.output import Output
+from chunkdl.errors import ChunkdlError
+from chunkdl.report import SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from chunkdl.cli.surroundings import Surroundings
+    from chunkdl.observe import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command found out: an object for programs, lines for people, and what else a person should know."""
+
+    values: dict[str, Any]
+    lines: Sequence[str] = ()
+    notices: Sequence[Notice] = ()
+    exit_code: int = 0
+    notes: Sequence[str] = field(default=())
+
+
+def answer(around: Surroundings, make: Callable[[], Answer], *, as_json: bool, quiet: bool = False) -> int:
+    """Make the answer and print it; a failure is told, and with ``as_json`` there is one object whatever happens."""
+    display = open_display("none", around, quiet=quiet)
+    output = Output(around.stdout)
+    try:
+        made = make()
+    except Exception as error:  # noqa: BLE001 - told with its traceback if it is a bug, and as JSON, never swallowed
+        if not isinstance(error, ChunkdlError):
+            say_bug(display, error)
+        return fail(around, error, as_json=as_json)
+    if as_json:
+        notices = [asdict(each) for each in made.notices]
+        output.text(_spelled({**_frame(made.exit_code), **made.values, "notices": notices}))
+    else:
+        for line in made.lines:
+            output.text(line)
+    for notice in made.notices:
+        display.say("note", notice.message)
+    for note in made.notes:
+        display.say("done", note)
+    return made.exit_code
+
+
+def fail(around: Surroundings, error: Exception, *, as_json: bool) -> int:
+    """Tell a failure and return its exit code."""
+    told = tell(error)
+    code = error.exit_code if isinstance(error, ChunkdlError) else INTERNAL_EXIT_CODE
+    if as_json:
+        Output(around.stdout).text(_spelled({**_frame(code), "mirrors": [], "error": asdict(told), "notices": []}))
+    say_error(open_display("none", around, quiet=False), told)
+    return code
+
+
+def _frame(exit_code: int) -> dict[str, Any]:
+    return {"schema": SCHEMA, "ok": exit_code == 0, "exit_code": exit_code}
+
+
+def _spelled(values: dict[str, Any]) -> str:
+    return json.dumps(values)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns side by side, two spaces apart, the first row being the heading."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

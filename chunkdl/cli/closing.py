@@ -1,0 +1,116 @@
+"""The last lines on stderr: what the run brought, and how to load what is now there.
+
+Decides, from the names of the placed files, which library's line to print. Deliberately opens no file.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chunkdl.identify.references import parse_reference
+from chunkdl.model import Reference, RepoType
+from chunkdl.spelling import spell_bytes, spell_count, spell_duration, spell_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from chunkdl.report import ReferenceReport, Report
+
+# File at a repository's root → the module and the expression that loads the whole, first match wins.
+_LOADERS = (
+    ("model_index.json", "diffusers", "DiffusionPipeline.from_pretrained"),
+    ("modules.json", "sentence_transformers", "SentenceTransformer"),
+    ("adapter_config.json", "peft", "AutoPeftModel.from_pretrained"),
+    ("config.json", "transformers", "AutoModel.from_pretrained"),
+)
+_WITH_VARIANT = frozenset({"diffusers", "transformers"})
+
+
+def summary(report: Report) -> str:
+    """One line on the whole run: bytes, time, goodput, who gave how much."""
+    totals = report.totals
+    if not totals.bytes_fetched:
+        return f"{spell_bytes(totals.bytes)} in place already, nothing to fetch ({spell_duration(totals.wall_s)})"
+    parts = [
+        f"{spell_bytes(totals.bytes_fetched)} fetched in {spell_duration(totals.wall_s)}",
+        spell_rate(totals.goodput_bytes_per_s),
+    ]
+    if totals.bytes_reused:
+        parts.append(f"{spell_bytes(totals.bytes_reused)} were here already")
+    if totals.bytes_wasted:
+        parts.append(f"{spell_bytes(totals.bytes_wasted)} came in vain")
+    gifts: Counter[str] = Counter()
+    for each in report.hosts:
+        gifts["+".join(each.mirrors) or each.host] += each.bytes
+    parts += [f"{giver} gave {spell_bytes(count)}" for giver, count in gifts.most_common() if count]
+    return ", ".join(parts)
+
+
+def left_out(result: ReferenceReport) -> str:
+    """What selection saved, and how to get it all the same; empty if nothing."""
+    if not result.left_out.files:
+        return ""
+    what = f"{spell_count(result.left_out.files, 'file')} ({spell_bytes(result.left_out.bytes)})"
+    return f"{result.ref}: {what} not needed to load it were left out; --format all fetches everything"
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """What a loader must be told to find the files: what the command line said of revision and cache.
+
+    ``is_folder``: the result's own path is a folder of real files, which loaders take in place of a name.
+    """
+
+    revision: str | None = None
+    cache_dir: str | None = None
+    is_folder: bool = False
+
+
+def loading_line(result: ReferenceReport, where: Whereabouts, *, variant: str | None) -> str:
+    """A shell command that loads ``result`` offline; empty if there is nothing but files to be read."""
+    reference = parse_reference(result.ref)
+    if reference.path is not None or not result.ok:
+        return ""
+    module, call = _loader(reference, {each.path for each in result.files})
+    name = reference.repo_id
+    options: dict[str, str | None] = {"revision": reference.revision or where.revision, "cache_dir": where.cache_dir}
+    if where.is_folder:
+        if module == "huggingface_hub":  # it would only say where the files are
+            return ""
+        name, options = str(result.path), {}
+    if module in _WITH_VARIANT:
+        options["variant"] = variant
+    code = _loading_code(reference, (module, call), name, options)
+    return f"HF_HUB_OFFLINE=1 python -c {shlex.quote(code)}"
+
+
+def _loading_code(reference: Reference, loader: tuple[str, str], name: str, options: dict[str, str | None]) -> str:
+    module, call = loader
+    arguments = [_quoted(name)]
+    arguments += [f"{key}={_quoted(value)}" for key, value in sorted(options.items(), key=_usual) if value is not None]
+    if module == "huggingface_hub":
+        if reference.repo_type is not RepoType.MODEL:
+            arguments.append(f"repo_type={_quoted(reference.repo_type.value)}")
+        arguments.append("local_files_only=True")
+    return f"from {module} import {call.split('.')[0]}; {call}({', '.join(arguments)})"
+
+
+def _usual(option: tuple[str, str | None]) -> int:
+    """The order in which the libraries' own documentation writes them."""
+    return ("revision", "variant", "cache_dir").index(option[0])
+
+
+def _loader(reference: Reference, paths: Collection[str]) -> tuple[str, str]:
+    if reference.repo_type is RepoType.MODEL:
+        for marker, module, call in _LOADERS:
+            if marker in paths:
+                return module, call
+    return "huggingface_hub", "snapshot_download"
+
+
+def _quoted(text: str) -> str:
+    """A Python string in double quotes, so that a shell needs only single ones around it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

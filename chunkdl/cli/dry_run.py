@@ -1,0 +1,48 @@
+"""``--dry-run``: the plan as a table, one line a content, with what happens to it.
+
+Decides columns only; the plan itself is the planner's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chunkdl.spelling import printable, spell_bytes, spell_count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from chunkdl.core.planner import Plan, PlannedContent
+
+
+def spell_plan(reference: str, plan: Plan, mirrors: Sequence[str]) -> Iterator[str]:
+    """The lines of one reference: a heading, the table, the totals. Columns are separated by two spaces or more."""
+    yield f"# {reference}  commit {plan.artifact.commit}  listed by {plan.artifact.authority.name}"
+    rows = [("FILE", "SIZE", "ACTION", "FROM"), *(_row(each, mirrors) for each in plan.contents)]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for file, size, action, source in rows:
+        yield f"{file:<{widths[0]}}  {size:>{widths[1]}}  {action:<{widths[2]}}  {source}".rstrip()
+    yield f"# {_totals(plan)}"
+
+
+def _row(content: PlannedContent, mirrors: Sequence[str]) -> tuple[str, str, str, str]:
+    names = " = ".join(printable(each) for each in content.paths)
+    source = content.reuse_from[0] if content.reuse_from else ",".join(mirrors) if content.pending else ""
+    action = content.action.value
+    if content.claimed:
+        action += f" {spell_bytes(content.bytes_to_fetch)}"
+    return names, spell_bytes(content.size), action, source
+
+
+def _totals(plan: Plan) -> str:
+    parts = [
+        f"{spell_count(len(plan.chosen), 'file')}, {spell_bytes(plan.bytes_total)}",
+        f"{spell_bytes(plan.bytes_to_fetch)} to fetch",
+        f"{spell_bytes(plan.bytes_reused)} here already",
+    ]
+    if plan.left_out:
+        parts.append(
+            f"{spell_count(len(plan.left_out), 'file')} ({spell_bytes(plan.bytes_left_out)}) left out, "
+            "--format all fetches them"
+        )
+    return ", ".join(parts)

@@ -1,0 +1,117 @@
+"""The command ``chunkdl``: finds the subcommand, and turns every mistake in typing into one line.
+
+Importing this must stay cheap (``--help`` in a fifth of a second): subcommands are imported when named.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from chunkdl import __version__
+from chunkdl.cli.display import open_display
+from chunkdl.cli.errors import USAGE_EXIT_CODE, failure_report, say_failures
+from chunkdl.cli.output import Output
+from chunkdl.cli.sections import write_examples
+from chunkdl.cli.surroundings import real_surroundings
+from chunkdl.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chunkdl.cli.surroundings import Surroundings
+
+# Name → module and the line of help, so that `chunkdl --help` imports none of them.
+_COMMANDS = {
+    "fetch": ("chunkdl.cli.fetch", "Fetch models or datasets to where loaders look."),
+    "mirrors": ("chunkdl.cli.mirrors", "Which mirrors there are, and how good they are from here."),
+    "demo": ("chunkdl.cli.demo", "See it work: three bad mirrors on this machine, one good model, no internet."),
+    "serve": ("chunkdl.cli.serve", "Serve a folder made by `mirrors export` as a mirror of your own."),
+    "doctor": ("chunkdl.cli.doctor", "Check settings, network, mirrors and disk, and say what to do."),
+}
+_EXAMPLES = (
+    ("chunkdl fetch bert-base-uncased", "fetch a model; from_pretrained('bert-base-uncased') then works, offline too"),
+    ("chunkdl fetch bert-base-uncased --dry-run", "first look at what that would do"),
+    ("chunkdl demo", "no internet, 20 seconds: a slow, a stalling and a lying mirror, and what becomes of them"),
+)
+# What the neighbours call it: hf, modelscope, ollama, pip.
+_OTHER_WORDS_FOR_FETCH = frozenset({"download", "pull", "get", "install"})
+_INTERRUPTED_EXIT_CODE = 130
+# Wider lines are hard to follow; narrower terminals get narrower help.
+_HELP_COLUMNS = 100
+
+
+class _Commands(click.Group):
+    """A group that imports a command when it is named."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            rest = args[1:] if args[0] in _OTHER_WORDS_FOR_FETCH else args
+            meant = shlex.join(["chunkdl", "fetch", *(rest or ["--help"])])
+            raise UsageError(f"there is no command {args[0]!r}", hint=f"did you mean: {meant}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_examples(formatter, _EXAMPLES)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(
+    "chunkdl",
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _HELP_COLUMNS},
+    epilog="chunkdl COMMAND --help says more.",
+)
+@click.version_option(__version__, prog_name="chunkdl", message="%(prog)s %(version)s")
+def _chunkdl() -> None:
+    """Fetch AI models from several mirrors at once, prove every byte, place them where loaders look."""
+
+
+def main(argv: Sequence[str] | None = None, around: Surroundings | None = None) -> int:
+    """Run one command line and return its exit code; ``around`` stands in for this process in tests."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    around = around or real_surroundings(arguments)
+    try:
+        # windows_expand_args off: a pattern belongs to --include, not to the current folder.
+        code = _chunkdl.main(arguments, "chunkdl", standalone_mode=False, windows_expand_args=False, obj=around)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", file=around.stderr)
+        return USAGE_EXIT_CODE
+    except UsageError as error:
+        return _refuse(error, arguments, around)
+    except click.ClickException as error:
+        return _refuse(_told_by_click(error), arguments, around)
+    except (click.Abort, KeyboardInterrupt):
+        return _INTERRUPTED_EXIT_CODE
+    assert isinstance(code, int)
+    return code
+
+
+def _told_by_click(error: click.ClickException) -> UsageError:
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    return UsageError(error.format_message().rstrip("."), hint=f"see: {ctx.command_path if ctx else 'chunkdl'} --help")
+
+
+def _refuse(error: UsageError, arguments: Sequence[str], around: Surroundings) -> int:
+    report = failure_report((), error)
+    say_failures(open_display("none", around, quiet=False), report)
+    if "--json" in arguments:
+        Output(around.stdout).json(report)
+    return report.exit_code

@@ -1,0 +1,56 @@
+"""What a command touches outside itself, as one value, so that tests pass another.
+
+Decides nothing. ``run_fetch`` None means the real pipeline, imported only when a command needs it:
+``--help`` must not pay for an HTTP client.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+    from chunkdl.api import FetchOptions
+    from chunkdl.observe import Observer
+    from chunkdl.report import Report
+    from chunkdl.settings import Settings
+
+    RunFetch = Callable[[Sequence[str], FetchOptions, Settings, Observer], Coroutine[object, object, Report]]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Streams, environment, clock and the pipeline.
+
+    Args:
+        argv: the arguments after the program's name, to say how to resume.
+        environ: environment variables.
+        stdout: data only, as bytes: paths are written as the file system spells them.
+        stderr: everything for people.
+        clock: monotonic seconds.
+        folder: where the command runs, and a project's settings file may lie; None looks for none.
+        run_fetch: the pipeline; None imports ``chunkdl.api.run_fetch``.
+        leave: ends the process at once with a code; used when a stop takes too long.
+    """
+
+    argv: tuple[str, ...]
+    environ: Mapping[str, str]
+    stdout: BinaryIO
+    stderr: TextIO
+    clock: Callable[[], float] = time.monotonic
+    folder: Path | None = None
+    run_fetch: RunFetch | None = None
+    leave: Callable[[int], object] = field(default=os._exit)
+
+
+def real_surroundings(argv: Sequence[str]) -> Surroundings:
+    """Those of this process. A stream that the parent closed is replaced by the null device."""
+    stdout = sys.stdout.buffer if sys.stdout else Path(os.devnull).open("wb")  # noqa: SIM115 - lives as long as we
+    stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    return Surroundings(tuple(argv), os.environ, stdout, stderr, folder=Path())
