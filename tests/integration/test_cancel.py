@@ -1,0 +1,201 @@
+"""Wanting out: at any moment everything closes within a second, what arrived is kept, and the next run goes on."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import chunkdl
+from chunkdl.core.journal_codec import claims, decode
+from chunkdl.observe import Progress
+from chunkdl.testing import MirrorServer, SeededContent
+from tests.support.leftovers import SOON_S, files_open_under, threads_left
+from tests.support.peers import turns_until
+from tests.support.scene import Scene, assert_placed, small_repo
+
+SIZE = 24 << 20
+RATE = 8 << 20
+STOLEN = 4 << 20  # what may be on the wire when a lease loses its tail
+
+
+@pytest.fixture
+def scene(tmp_path):
+    return Scene(tmp_path)
+
+
+def claimed_bytes(scene):
+    journals = scene.cache.rglob("*.chunkdl-journal")
+    return sum(len(each.range) for path in journals for each in claims(decode(path.read_bytes()).records))
+
+
+def names(scene, pattern):
+    return sorted(path.name for path in scene.cache.rglob(pattern))
+
+
+async def others():
+    return {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+
+def test_a_cancelled_afetch_leaves_nothing_running_and_the_next_one_goes_on(scene):
+    async def work():
+        repo = small_repo(SIZE)
+        async with MirrorServer([repo], rate_bytes_per_s=RATE) as origin:
+            settings, had = scene.settings(origin), []
+            task = asyncio.create_task(chunkdl.afetch("org/name", settings=settings, on_event=had.append))
+            await turns_until(lambda: had and isinstance(had[-1], Progress) and had[-1].fetched_bytes > 3 << 20)
+            arrived = had[-1].fetched_bytes
+            began = time.monotonic()
+            task.cancel()
+            await asyncio.wait([task])
+            assert time.monotonic() - began < SOON_S
+            assert task.cancelled()
+            assert not [name for name in await others() if "serve" not in name and "Task-" not in name]
+            assert claimed_bytes(scene) >= arrived
+            assert names(scene, "*.chunkdl-part")
+            assert not names(scene, "*.chunkdl-owner*")
+            assert not names(scene, "*.chunkdl-new")
+            origin.rate_bytes_per_s = None
+            before, claimed = origin.bytes_by_file["model.safetensors"], claimed_bytes(scene)
+            report = await scene.fetch(settings=settings)
+            assert_placed(report, repo)
+            assert origin.bytes_by_file["model.safetensors"] - before <= SIZE - claimed + STOLEN
+
+    asyncio.run(work())
+    assert threads_left() == []
+    assert files_open_under(scene.folder) == []
+
+
+class Countdown:
+    """Cancels a task after so many turns of its loop."""
+
+    def __init__(self, turns):
+        self._left = turns
+
+    async def watch(self, task):
+        while self._left > 0 and not task.done():
+            self._left -= 1
+            await asyncio.sleep(0)
+        task.cancel()
+
+
+def test_a_cancellation_at_any_turn_of_the_loop_releases_what_was_acquired(tmp_path):
+    """Else this very process would wait for itself for ever at the next fetch."""
+
+    async def work():
+        repo = small_repo(3 << 20)
+        async with MirrorServer([repo]) as origin:
+            for turns in range(0, 2400, 40):
+                scene = Scene(tmp_path / str(turns))
+                task = asyncio.create_task(chunkdl.afetch("org/name", settings=scene.settings(origin)))
+                countdown = asyncio.create_task(Countdown(turns).watch(task))
+                await asyncio.wait([task, countdown])
+                assert task.cancelled() or not task.exception()
+                assert names(scene, "*.chunkdl-owner*") == [], f"after {turns} turns"
+                assert names(scene, "*.chunkdl-new") == [], f"after {turns} turns"
+                if not task.cancelled():
+                    return
+                assert not names(scene, "refs/*"), "a ref is last"
+
+    asyncio.run(asyncio.wait_for(work(), 100))
+    assert threads_left() == []
+    assert files_open_under(tmp_path) == []
+
+
+@pytest.mark.parametrize("step", range(40))
+def test_a_cancellation_while_files_are_opened_gives_them_back(scene, step):
+    """The moments between reference and first byte, one thread's call after the other."""
+
+    async def work():
+        repo = small_repo(3 << 20)
+        async with MirrorServer([repo], rate_bytes_per_s=RATE) as origin:
+            task = asyncio.create_task(chunkdl.afetch("org/name", settings=scene.settings(origin)))
+            blobs = scene.cache / "models--org--name" / "blobs"
+            await turns_until(lambda: task.done() or blobs.exists())
+            for _ in range(step):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+
+    asyncio.run(asyncio.wait_for(work(), 30))
+    assert names(scene, "*.chunkdl-owner*") == []
+    assert threads_left() == []
+    assert files_open_under(scene.folder) == []
+
+
+def command(folder, url, *flags):
+    environ = {**os.environ, "HF_HUB_CACHE": str(folder / "hub"), "CHUNKDL_STATE_DIR": str(folder / "state")}
+    argv = [sys.executable, "-m", "chunkdl", "fetch", "org/name", "--origin", url, "--no-mirrors", *flags]
+    return subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_command_in_a_second_and_the_next_run_goes_on(scene, signum, code):
+    repo = small_repo(SIZE)
+    with MirrorServer([repo], rate_bytes_per_s=RATE).in_thread() as origin:
+        process = command(scene.folder, origin.url, "--progress", "json")
+        for line in process.stderr:
+            if '"fetched_bytes"' in line and origin.bytes_served > 4 << 20:
+                break
+        began = time.monotonic()
+        process.send_signal(signum)
+        _, err = process.communicate(timeout=20)
+        assert time.monotonic() - began < SOON_S + 0.2
+        assert process.returncode == code, err
+        assert names(scene, "*.chunkdl-part")
+        assert not names(scene, "*.chunkdl-owner*")
+        served, claimed = origin.bytes_served, claimed_bytes(scene)
+        assert claimed >= served - (4 << 20), "what was not on the wire or in socket buffers"
+        origin.rate_bytes_per_s = None
+        again = command(scene.folder, origin.url, "--quiet")
+        out, err = again.communicate(timeout=60)
+        assert again.returncode == 0, err
+        assert origin.bytes_served - served <= SIZE - claimed + STOLEN
+    snapshot = scene.cache / "models--org--name" / "snapshots" / repo.commit
+    assert out.strip() == str(snapshot)
+    assert SeededContent(11, SIZE).first_difference((snapshot / "model.safetensors").read_bytes()) is None
+
+
+def test_fetch_works_inside_a_running_loop(scene):
+    async def work(url):
+        return chunkdl.fetch("org/name", origin=url, mirrors=[], cache_dir=scene.cache)
+
+    repo = small_repo(3 << 20)
+    with MirrorServer([repo]).in_thread() as origin:
+        result = asyncio.run(work(origin.url))
+    assert os.fspath(result) == str(result) == str(scene.cache / "models--org--name" / "snapshots" / repo.commit)
+    assert threads_left() == []
+
+
+@pytest.fixture
+def interruptible():
+    """Started in the background by a shell, Python ignores SIGINT: here it is to be the usual exception."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_inside_a_running_loop_stops_the_thread_that_fetches(scene, interruptible):
+    sent = []
+
+    def interrupt(event):
+        if isinstance(event, Progress) and event.fetched_bytes > 1 << 20 and not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGINT))
+
+    async def work(url):
+        return chunkdl.fetch("org/name", origin=url, mirrors=[], cache_dir=scene.cache, on_event=interrupt)
+
+    with MirrorServer([small_repo(SIZE)], rate_bytes_per_s=RATE).in_thread() as origin:
+        loop = asyncio.new_event_loop()  # as a notebook runs it: Ctrl-C is an exception, wherever the thread is
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                loop.run_until_complete(work(origin.url))
+        finally:
+            loop.close()
+    assert threads_left() == []
+    assert names(scene, "*.chunkdl-part")
+    assert not names(scene, "*.chunkdl-owner*")

@@ -1,0 +1,93 @@
+"""Mirrors that send wrong bytes under right headers, at the size of a model: who lied is found, and cheaply."""
+
+import asyncio
+import os
+
+import pytest
+
+from chunkdl.core.journal_codec import claims, decode
+from chunkdl.observe import CorruptionFound
+from chunkdl.testing import HubRepo, MirrorServer, SeededContent, fault
+from tests.support.scene import Scene, assert_placed
+
+MIB = 1 << 20
+# The long form of scripts/torture takes a whole GiB.
+SIZE = 1024 * MIB if int(os.environ.get("CHUNKDL_TORTURE", "1")) > 1 else 256 * MIB
+LONE_SIZE = 64 * MIB
+MODEL = "model.safetensors"
+EVERY_FIFTH = fault("flip-bits", path=MODEL, every=5)
+# What finding out costs beside the liar's own share, where its last run holds a lie too: samples of a quarter MiB of
+# each host, and hedges (1 % of a job).
+INQUIRY_BYTES = 4 * MIB + SIZE // 100
+# Sent, and still in the kernel's buffers when a lease lost its tail: nobody ever read it. Grows with the load.
+UNREAD_BYTES = 32 * MIB
+
+
+@pytest.fixture
+def scene(tmp_path):
+    return Scene(tmp_path)
+
+
+def repo_of(size, seed=23):
+    return HubRepo("org/name", {"config.json": b"{}", MODEL: SeededContent(seed, size)})
+
+
+def host_of(server):
+    return server.url.removeprefix("http://")
+
+
+def caught(scene):
+    return [event for event in scene.told(CorruptionFound) if event.repaired]
+
+
+def claimed_bytes(scene):
+    journals = scene.cache.rglob("*.chunkdl-journal")
+    return sum(len(each.range) for path in journals for each in claims(decode(path.read_bytes()).records))
+
+
+def test_one_of_three_mirrors_lies_in_every_fifth_range(scene):
+    async def work():
+        repo = repo_of(SIZE)
+        pace = {"rate_bytes_per_s": 40 * MIB}  # so that all three deliver
+        async with (
+            MirrorServer([repo], **pace) as origin,
+            MirrorServer([repo], **pace) as honest,
+            MirrorServer([repo], faults=[EVERY_FIFTH], **pace) as liar,
+        ):
+            report = await scene.fetch(settings=scene.settings(origin, honest, liar))
+            assert_placed(report, repo)
+            served = sum(each.bytes_by_file[MODEL] for each in (origin, honest, liar))
+            return host_of(liar), liar.bytes_by_file[MODEL], served - SIZE, report
+
+    liar, contributed, extra, report = asyncio.run(work())
+    [verdict] = caught(scene)
+    assert verdict.host == liar
+    assert verdict.ranges == len(verdict.where) > 0
+    assert all(0 <= each.start < each.stop <= SIZE for each in verdict.where)
+    assert sum(map(len, verdict.where)) < contributed / 2, "what was right is no lie"
+    assert {each.host for each in report.hosts if each.state == "excluded"} == {liar}
+    assert report.totals.bytes_wasted <= contributed + INQUIRY_BYTES
+    assert extra <= contributed + INQUIRY_BYTES + UNREAD_BYTES
+
+
+def test_a_lone_liar_leaves_a_part_that_an_honest_mirror_mends_with_one_copy(scene):
+    async def work():
+        repo = repo_of(LONE_SIZE)
+        pace = {"rate_bytes_per_s": 60 * MIB}
+        async with (
+            MirrorServer([repo], faults=[EVERY_FIFTH], **pace) as liar,
+            MirrorServer([repo], **pace) as honest,
+        ):
+            alone = await scene.fetch(settings=scene.settings(liar))
+            error = alone.results[0].error
+            assert alone.exit_code == 5
+            assert f"copies differed: {host_of(liar)} [" in error.message
+            assert list(scene.cache.rglob("*.chunkdl-part"))
+            kept, before = claimed_bytes(scene), liar.bytes_by_file[MODEL]
+            together = await scene.fetch(settings=scene.settings(liar, honest))
+            assert_placed(together, repo)
+            return kept, liar.bytes_by_file[MODEL] - before + honest.bytes_by_file[MODEL]
+
+    kept, needed = asyncio.run(work())
+    assert kept >= LONE_SIZE * 0.9, "what was stored stays claimed"
+    assert needed <= LONE_SIZE * 1.1, "one honest copy of it at most"

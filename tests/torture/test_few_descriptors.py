@@ -1,0 +1,45 @@
+"""Few descriptors: with any number of them a run ends well, or says that they are too few; it never hangs."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+
+from chunkdl.testing import HubRepo, MirrorServer, SeededContent
+from tests.support.cache_rules import broken_rules
+from tests.support.trials import FACTOR
+
+# More contents than connections, each large enough for a part file of its own.
+WEIGHTS = {f"w-{number:02}.safetensors": SeededContent(100 + number, (1 << 20) + 4096) for number in range(24)}
+SMALL = {f"small-{number}.json": b"[%d]" % number for number in range(20)}
+REPO = HubRepo("org/name", {**WEIGHTS, **SMALL})
+TOO_FEW = (6, 8, 12, 18, 27)
+ENOUGH = (28, 31, 40, 64, 100, 256)
+
+
+@pytest.fixture(scope="module")
+def urls():
+    with ExitStack() as stack:
+        servers = [stack.enter_context(MirrorServer([REPO]).in_thread()) for _ in range(3)]
+        yield [each.url for each in servers]
+
+
+def test_too_few_are_refused_at_once_with_the_remedy(tmp_path, workers, urls):
+    def judge(server, nofile):
+        ending = server.run(tmp_path / str(nofile), *urls, nofile=nofile)
+        assert ending.status == 6, ending
+        assert f"may open only {nofile} files" in ending.err
+        assert "ulimit -n" in ending.err
+
+    workers.each(judge, TOO_FEW)
+
+
+def test_few_are_enough(tmp_path, workers, urls):
+    def judge(server, nofile):
+        folder = tmp_path / str(nofile)
+        ending = server.run(folder, *urls, nofile=nofile)
+        assert ending.status == 0, f"{nofile} descriptors: {ending}"
+        assert broken_rules(folder / "hub", REPO, finished=True) == []
+
+    workers.each(judge, ENOUGH if FACTOR == 1 else range(28, 257, 9))

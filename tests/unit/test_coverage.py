@@ -1,0 +1,98 @@
+import asyncio
+
+from hub_stage import FILES, NOW, ORIGIN, REPO, Hubs, known, mirror, refused, settings
+
+from chunkdl.errors import ConnectFailed
+from chunkdl.identify.authority import ask_mirrors, identify
+from chunkdl.identify.references import parse_reference
+from chunkdl.model import Mirror, MirrorKind
+from chunkdl.testing import HubRepo
+
+A = mirror("a")
+OLD = HubRepo("org/name", {**FILES, "config.json": b"{ }"}, last_modified="2023-01-01T00:00:00.000Z")
+
+
+def cover(tmp_path, hub, *, reference="org/name", asked=A, pauses=None):
+    """What becomes of one mirror; ``hub`` is its answer, or a list of one a try."""
+    of = settings(tmp_path)
+    found = asyncio.run(
+        identify(parse_reference(reference), settings=of, client=Hubs({ORIGIN: REPO}), known=known(of), now=NOW)
+    )
+    turns = hub if isinstance(hub, list) else [hub]
+    hubs = Hubs({A.url: turns[0]})
+    waited = [] if pauses is None else pauses
+
+    async def sleep(pause_s):
+        waited.append(pause_s)
+        hubs.hubs[A.url] = turns[min(len(waited), len(turns) - 1)]
+
+    seen = []
+    asyncio.run(ask_mirrors(found.artifact, [asked], client=hubs, settings=of, on_mirror=seen.append, sleep=sleep))
+    [coverage] = seen
+    return coverage, hubs
+
+
+def test_a_mirror_is_asked_for_the_commit_and_not_for_its_main(tmp_path):
+    coverage, hubs = cover(tmp_path, REPO)
+    assert (coverage.mirror, coverage.has_commit, coverage.lag) == (A, True, None)
+    assert hubs.asked == [("a", f"/api/models/org/name/tree/{REPO.commit}?recursive=true&expand=false")]
+
+
+def test_a_lagging_one_serves_what_it_proves(tmp_path):
+    for reference in ("org/name", f"org/name@{REPO.commit}"):
+        coverage, _ = cover(tmp_path / reference.replace("/", ""), OLD, reference=reference)
+        assert not coverage.has_commit
+        assert set(coverage.elsewhere) == {"model.safetensors", "run.py"}
+        assert coverage.lag == f"has commit {OLD.commit[:12]} of 2023-01-01"
+
+
+def test_one_with_other_contents_of_the_commit_is_not_asked_for_those(tmp_path):
+    liar = HubRepo("org/name", {**FILES, "config.json": b"evil"}, commit=REPO.commit)
+    coverage, _ = cover(tmp_path, liar)
+    assert coverage.has_commit
+    assert coverage.refused == {"config.json"}
+
+
+def test_one_without_the_repository_says_so(tmp_path):
+    pauses = []
+    coverage, _ = cover(tmp_path, refused(404, "RepoNotFound"), pauses=pauses)
+    assert not coverage.useful
+    assert "knows no model" in coverage.lag
+    assert pauses == []
+
+
+def test_one_that_fails_is_asked_again_a_few_times(tmp_path):
+    pauses = []
+    coverage, _ = cover(tmp_path, [ConnectFailed("a: reset"), refused(503), REPO], pauses=pauses)
+    assert coverage.has_commit
+    assert pauses == [1.0, 4.0]
+    coverage, _ = cover(tmp_path, ConnectFailed("a: reset"))
+    assert coverage.lag == "not used: a: reset"
+
+
+def test_one_that_refuses_for_good_is_asked_once(tmp_path):
+    coverage, hubs = cover(tmp_path, refused(403))
+    assert "403" in coverage.lag
+    assert len(hubs.asked) == 1
+
+
+def test_a_static_folder_is_judged_by_digests_alone(tmp_path):
+    folder = Mirror("a", A.url, MirrorKind.STATIC)
+    coverage, hubs = cover(tmp_path, REPO, asked=folder)
+    assert coverage.has_commit
+    assert hubs.asked == []
+
+
+def test_one_slow_mirror_does_not_hold_up_another(tmp_path):
+    of = settings(tmp_path, metadata_s=0.02)
+    hubs = Hubs({ORIGIN: REPO, A.url: None, "https://b.example": REPO})
+    seen = []
+
+    async def run():
+        found = await identify(parse_reference("org/name"), settings=of, client=hubs, known=known(of), now=NOW)
+        mirrors = [A, mirror("b")]
+        await ask_mirrors(found.artifact, mirrors, client=hubs, settings=of, on_mirror=seen.append)
+
+    asyncio.run(run())
+    assert [(each.mirror.name, each.has_commit) for each in seen] == [("b", True), ("a", False)]
+    assert seen[1].lag == "no complete listing in time"
