@@ -89,15 +89,29 @@ class RepoType(StrEnum):
         return "" if self is RepoType.MODEL else f"{self.plural}/"
 
 
+class Hub(StrEnum):
+    """Who gives a name its meaning: a hub with repositories, torch's table of weights, or the URL itself."""
+
+    HUGGING_FACE = "hf"
+    MODELSCOPE = "ms"
+    TORCH = "torch"
+    URL = "url"
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What the user typed, parsed; ``revision`` None means the hub's default, ``main``."""
+    """What the user typed, parsed; ``revision`` None means the hub's default, ``main``.
+
+    ``url`` is the whole address where ``hub`` is ``URL``; ``repo_id`` is then a name for people and files.
+    """
 
     text: str
     repo_id: str
     repo_type: RepoType = RepoType.MODEL
     revision: str | None = None
     path: str | None = None
+    hub: Hub = Hub.HUGGING_FACE
+    url: str | None = None
 
     @property
     def pinned(self) -> bool:

@@ -24,7 +24,8 @@ class MirrorCoverage:
 
     ``has_commit``: it lists the artifact's commit. Otherwise ``lag`` says how it differs, in a few words, and
     ``elsewhere`` names the contents that it proved to hold all the same: path in the artifact →
-    (commit, path) on that mirror. ``refused`` are paths that it lists with another digest or not at all.
+    (commit, path) on that mirror; ``urls`` does the same for mirrors whose addresses are not the hub's: path in
+    the artifact → whole URL. ``refused`` are paths that it lists with another digest or not at all.
     """
 
     mirror: Mirror
@@ -32,11 +33,12 @@ class MirrorCoverage:
     lag: str | None = None
     elsewhere: Mapping[str, tuple[str, str]] | None = None
     refused: frozenset[str] = frozenset()
+    urls: Mapping[str, str] | None = None
 
     @property
     def useful(self) -> bool:
         """True if at least one file may be asked from this mirror."""
-        return self.has_commit or bool(self.elsewhere)
+        return self.has_commit or bool(self.elsewhere) or bool(self.urls)
 
 
 def encode_path(path: str) -> str:
@@ -52,6 +54,9 @@ def source_url(mirror: Mirror, artifact: Artifact, file: RemoteFile) -> str:
 def source_of(coverage: MirrorCoverage, artifact: Artifact, file: RemoteFile) -> Source | None:
     """The source of ``file`` on a mirror of this coverage, or None if it did not prove that it has it."""
     mirror = coverage.mirror
+    if coverage.urls is not None:
+        url = coverage.urls.get(file.path)
+        return Source(mirror, url) if url else None
     if coverage.has_commit:
         return None if file.path in coverage.refused else Source(mirror, source_url(mirror, artifact, file))
     commit, path = (coverage.elsewhere or {}).get(file.path, ("", ""))

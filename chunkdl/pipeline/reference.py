@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from chunkdl.core.planner import Action, check_space, make_plan
 from chunkdl.errors import ChunkdlError
-from chunkdl.identify.authority import ask_mirrors, confirm_with_origin, identify, relayed
-from chunkdl.identify.known import Known
 from chunkdl.model import AuthorityKind
 from chunkdl.observe import Notice, ReferencePlaced, ReferencePlanned
+from chunkdl.pipeline.askers import asker_of
 from chunkdl.pipeline.contents import Supply
 from chunkdl.pipeline.destinations import destination_of, named_by
 from chunkdl.pipeline.flight import Flight
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from chunkdl.identify.authority import Identified
     from chunkdl.identify.sources import MirrorCoverage
     from chunkdl.model import Artifact, Reference
+    from chunkdl.pipeline.askers import Asker
     from chunkdl.pipeline.session import Session
     from chunkdl.report import ReferenceReport
 
@@ -44,7 +44,6 @@ class ReferenceRun:
         """``text`` is what the user typed."""
         self._session = session
         self._text = text
-        self._known = Known.of(session.settings)
         self._supply: Supply | None = None
         self._late: list[MirrorCoverage] = []
         self._asking: asyncio.Task[None] | None = None
@@ -57,25 +56,26 @@ class ReferenceRun:
             return failed(self._text, error)
 
     async def _run(self, reference: Reference) -> ReferenceReport:
-        async with Flight(self._session, self._known, reference).boarded(self._done_bytes) as told:
-            return await self._carry(reference, told)
+        asker = asker_of(reference, self._session)
+        async with Flight(self._session, asker.known, reference).boarded(self._done_bytes) as told:
+            return await self._carry(reference, asker, told)
 
     def _done_bytes(self) -> int:
         return self._supply.done_bytes if self._supply is not None else 0
 
-    async def _carry(self, reference: Reference, told: Collection[str]) -> ReferenceReport:
+    async def _carry(self, reference: Reference, asker: Asker, told: Collection[str]) -> ReferenceReport:
         """From the reference to its path; ``told`` are processes that have just done the same."""
-        identified = await self._identify(reference, told)
+        identified = await self._identify(asker, told)
         destination = destination_of(reference, self._session.settings)
         plan = await self._plan(identified.artifact, destination)
         self._session.observer(ReferencePlanned(self._text, plan))
         if self._session.options.dry_run:
             return planned(self._text, plan)
-        confirming = self._ask_beside(identified, plan)
+        confirming = self._ask_beside(identified, plan, asker)
         try:
             came_from = await self._transfer(identified, plan, destination)
             if confirming is not None:
-                plan = replace(plan, artifact=await self._confirmed(plan.artifact, confirming))
+                plan = replace(plan, artifact=await self._confirmed(plan.artifact, confirming, asker))
         finally:
             for beside in (confirming, self._asking):
                 if beside is not None:
@@ -84,57 +84,35 @@ class ReferenceRun:
         self._session.observer(ReferencePlaced(self._text, str(path)))
         return placed(self._text, plan, path, came_from)
 
-    async def _identify(self, reference: Reference, told: Collection[str]) -> Identified:
-        session = self._session
-        relay = relayed(reference, settings=session.settings, known=self._known, told=told)
-        identified = await relay or await identify(
-            reference,
-            settings=session.settings,
-            client=session.client,
-            known=self._known,
-            now=time.time(),
-            select=lambda files: select_with(reference, files, session.options).chosen,
-        )
+    async def _identify(self, asker: Asker, told: Collection[str]) -> Identified:
+        identified = await asker.identify(told)
         for notice in identified.notices:
-            session.notice(notice)
+            self._session.notice(notice)
         for coverage in identified.sources:
             self._note_lag(coverage)
         return identified
 
-    def _ask_beside(self, identified: Identified, plan: Plan) -> asyncio.Task[Artifact | ChunkdlError | None] | None:
+    def _ask_beside(
+        self, identified: Identified, plan: Plan, asker: Asker
+    ) -> asyncio.Task[Artifact | ChunkdlError | None] | None:
         """What need not hold up the first byte: which other mirrors hold the commit, and a silent origin's word."""
         session, artifact = self._session, identified.artifact
         if identified.to_ask and any(content.action is not Action.PRESENT for content in plan.contents):
-            asking = ask_mirrors(
-                artifact,
-                identified.to_ask,
-                client=session.client,
-                settings=session.settings,
-                on_mirror=self._covered,
-            )
+            asking = asker.ask_mirrors(artifact, identified.to_ask, self._covered)
             self._asking = session.engine.spawn(asking, f"mirrors of {self._text}")
         if not identified.confirm:
             return None
-        return session.engine.spawn(self._confirm(artifact), f"confirm {self._text}")
-
-    async def _confirm(self, artifact: Artifact) -> Artifact | ChunkdlError | None:
-        session = self._session
-        try:
-            return await confirm_with_origin(
-                artifact, settings=session.settings, client=session.client, known=self._known, now=time.time()
-            )
-        except ChunkdlError as error:
-            return error
+        return session.engine.spawn(_verdict(asker, artifact), f"confirm {self._text}")
 
     async def _confirmed(
-        self, artifact: Artifact, confirming: asyncio.Task[Artifact | ChunkdlError | None]
+        self, artifact: Artifact, confirming: asyncio.Task[Artifact | ChunkdlError | None], asker: Asker
     ) -> Artifact:
         """The artifact under the best authority that answered in time; raises what the origin objected."""
         verdict = await confirming
         if isinstance(verdict, ChunkdlError):
             raise verdict
         if verdict is None and artifact.authority.kind is AuthorityKind.MIRRORS:
-            await self._known.note_unconfirmed(artifact, time.time())
+            await asker.known.note_unconfirmed(artifact, time.time())
         return verdict or artifact
 
     def _covered(self, coverage: MirrorCoverage) -> None:
@@ -177,3 +155,11 @@ class ReferenceRun:
         for message in await threads.submit(threads.sync, destination.notices, artifact):
             self._session.notice(Notice("placement", message))
         return named_by(artifact.reference, folder)
+
+
+async def _verdict(asker: Asker, artifact: Artifact) -> Artifact | ChunkdlError | None:
+    """What a better authority says, an objection as a value: the transfer goes on until it is looked at."""
+    try:
+        return await asker.confirm(artifact)
+    except ChunkdlError as error:
+        return error
