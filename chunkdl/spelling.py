@@ -7,6 +7,11 @@ up to completion: 99.99 % is spelt 99 %.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP = 1024
 _MINUTE_S = 60
@@ -58,3 +63,10 @@ def spell_count(count: int, noun: str) -> str:
 def printable(text: str) -> str:
     """``text`` on one line without control characters: names and messages come from strangers' servers."""
     return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of ``known`` that a mistyped ``word`` probably means; None if none is like it."""
+    from difflib import get_close_matches  # noqa: PLC0415  only who has mistyped waits for it
+
+    return next(iter(get_close_matches(word, list(known), n=1)), None)

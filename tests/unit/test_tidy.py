@@ -26,6 +26,7 @@ PLACES = {
     "aiohttp": {"http/", "testing/", "share/server.py"},
     "aiohttp_socks": {"http/sessions.py"},
     "click": {"cli/"},
+    "cronsim": {"batch/recurring.py"},
     "filelock": {"assemble/hub_lock.py"},
     "matplotlib": {"mirrors/plot.py"},
     "platformdirs": {"settings/"},

@@ -1,0 +1,210 @@
+import sqlite3
+
+import pytest
+
+from chunkdl.batch.database import open_database
+from chunkdl.batch.job import Circumstances, JobKind, JobState, Task, Wish, wish_of
+from chunkdl.batch.outcomes import HostBytes, Outcome, PlacedFile, pause_s
+from chunkdl.batch.queue import Queue
+from chunkdl.errors import ArtifactNotFound, DiskFull, StoreBroken, StoreDenied, UsageError
+
+BERT = Wish(Task("bert-base-uncased"))
+DONE = Outcome(0, path="/cache/bert", bytes_fetched=7, hosts=(HostBytes("m:1", ("m",), 7, 0, "active"),))
+LATER = Outcome(4, "no source delivered it", "try later")
+NEVER = Outcome(3, "no such repository", "check the name")
+
+
+@pytest.fixture
+def queue(tmp_path):
+    with Queue(tmp_path / "state" / "batch.sqlite") as opened:
+        yield opened
+
+
+def run(queue, wish, outcome, now=10.0, **how):
+    attempt = queue.begin(wish.task.job_id, now)
+    return queue.finish(attempt, outcome, now + 1, **how)
+
+
+def test_a_wish_reads_back():
+    wish = Wish(
+        Task("org/name", JobKind.MIRRORS_TEST, "v1", include=("*.json",), local_dir="/models"),
+        priority=3,
+        deadline=1.5,
+        every="0 3 * * *",
+        circumstances=Circumstances(origin="https://hub.example", mirrors=(), trust="strict"),
+    )
+    assert wish_of(wish.as_json()) == wish
+
+
+def test_the_same_task_is_the_same_job_and_another_destination_another():
+    assert Task("a/b").job_id == Task("a/b").job_id
+    others = [Task("a/c"), Task("a/b", revision="v1"), Task("a/b", quant="Q4_K_M"), Task("a/b", local_dir="/x")]
+    assert len({Task("a/b").job_id, *(each.job_id for each in others)}) == 5
+
+
+def test_adding_again_updates_urgency_and_nothing_else(queue):
+    first = queue.add(BERT, 1.0)
+    again = queue.add(Wish(BERT.task, priority=5, deadline=99.0), 2.0)
+    assert (first.new, again.new) == (True, False)
+    assert again.changed == ("priority", "deadline")
+    assert queue.add(Wish(BERT.task, priority=5, deadline=99.0), 3.0).changed == ()
+    (job,) = queue.jobs()
+    assert (job.added_at, job.wish.priority, job.wish.deadline) == (1.0, 5, 99.0)
+
+
+def test_the_most_urgent_is_first(queue):
+    wishes = [
+        Wish(Task("late"), deadline=90.0),
+        Wish(Task("none")),
+        Wish(Task("soon"), deadline=20.0),
+        Wish(Task("high"), priority=1),
+    ]
+    for at, wish in enumerate(wishes):
+        queue.add(wish, float(at))
+    assert [each.wish.task.reference for each in queue.runnable(100.0)] == ["high", "soon", "late", "none"]
+
+
+def test_a_job_that_is_done_keeps_what_it_brought(queue):
+    queue.add(BERT, 1.0)
+    file = PlacedFile("model.safetensors", 7, "sha256:" + "0" * 64, "network")
+    job = run(queue, BERT, Outcome(0, path="/p", bytes_fetched=7, files=(file,), hosts=DONE.hosts))
+    assert (job.state, job.path, job.ended_at, job.exit_code) == (JobState.DONE, "/p", 11.0, 0)
+    assert queue.files(job.id) == (("model.safetensors", 7, file.digest, "network"),)
+    (attempt,) = queue.attempts(job.id)
+    assert attempt.hosts == DONE.hosts
+    assert (attempt.began_at, attempt.ended_at, attempt.bytes_fetched) == (10.0, 11.0, 7)
+    assert queue.add(BERT, 20.0).job.state is JobState.DONE
+
+
+def test_a_transient_failure_returns_after_a_pause_that_doubles(queue):
+    queue.add(BERT, 1.0)
+    first = run(queue, BERT, LATER, 10.0)
+    assert (first.state, first.failures, first.not_before) == (JobState.WAITING, 1, 11.0 + 60.0)
+    assert queue.runnable(70.9) == ()
+    assert queue.next_at(50.0) == 71.0
+    second = run(queue, BERT, LATER, 80.0)
+    assert second.not_before == 81.0 + 120.0
+    assert run(queue, BERT, DONE, 300.0).failures == 0
+
+
+def test_a_pause_is_bounded_and_spread():
+    assert pause_s(1000, 0.5) == 1800.0
+    assert pause_s(1, 0.0) == pytest.approx(48.0)
+    assert pause_s(1, 0.999) < 72.0
+
+
+def test_what_would_fail_again_is_parked_until_it_is_wished_again(queue):
+    queue.add(BERT, 1.0)
+    job = run(queue, BERT, NEVER)
+    assert (job.state, job.reason, job.hint) == (JobState.PARKED, "no such repository", "check the name")
+    assert queue.runnable(1e9) == ()
+    again = queue.add(BERT, 20.0)
+    assert again.changed == ("no longer parked",)
+    assert (again.job.state, again.job.reason) == (JobState.WAITING, "")
+
+
+def test_a_stopped_attempt_is_nobodys_fault(queue):
+    queue.add(BERT, 1.0)
+    run(queue, BERT, LATER, 10.0)
+    job = run(queue, BERT, Outcome(None, "the window closed"), 100.0)
+    assert (job.state, job.failures, job.not_before) == (JobState.WAITING, 1, 0.0)
+
+
+def test_a_job_that_recurs_waits_for_its_time_done_or_not(queue):
+    queue.add(BERT, 1.0)
+    assert run(queue, BERT, DONE, 10.0, again_at=500.0).not_before == 500.0
+    job = run(queue, BERT, NEVER, 600.0, again_at=900.0)
+    assert (job.state, job.not_before, job.reason) == (JobState.WAITING, 900.0, "no such repository")
+
+
+def test_an_attempt_ends_once(queue):
+    queue.add(BERT, 1.0)
+    attempt = queue.begin(BERT.task.job_id, 2.0)
+    queue.finish(attempt, DONE, 3.0)
+    job = queue.finish(attempt, NEVER, 4.0)
+    assert job.state is JobState.DONE
+    assert [each.exit_code for each in queue.attempts()] == [0]
+
+
+def test_what_a_killed_runner_left_waits_again(queue):
+    queue.add(BERT, 1.0)
+    queue.begin(BERT.task.job_id, 2.0)
+    path = queue.path
+    queue.close()
+    with Queue(path) as heir:
+        assert [each.id for each in heir.recover(5.0)] == [BERT.task.job_id]
+        assert [each.state for each in heir.jobs()] == [JobState.WAITING]
+        (attempt,) = heir.attempts()
+        assert (attempt.ended_at, attempt.exit_code, attempt.reason) == (5.0, None, "the runner was killed")
+        assert run(heir, BERT, DONE).attempts == 2
+
+
+def test_a_cancelled_job_neither_begins_nor_is_revived_by_its_own_end(queue):
+    queue.add(BERT, 1.0)
+    attempt = queue.begin(BERT.task.job_id, 2.0)
+    assert queue.note_progress(BERT.task.job_id, 3, 7)
+    queue.cancel(BERT.task.job_id, 3.0)
+    assert not queue.note_progress(BERT.task.job_id, 4, 7)
+    assert queue.finish(attempt, Outcome(None, "cancelled"), 4.0).state is JobState.CANCELLED
+    assert queue.begin(BERT.task.job_id, 5.0) is None
+    assert queue.retry(BERT.task.job_id, 6.0).state is JobState.WAITING
+
+
+def test_jobs_are_found_by_id_and_by_reference(queue):
+    queue.add(BERT, 1.0)
+    queue.add(Wish(Task("bert-base-uncased", quant="Q4")), 1.0)
+    assert queue.find(BERT.task.job_id[:6]).wish == BERT
+    with pytest.raises(UsageError, match="2 jobs"):
+        queue.find("bert-base-uncased")
+    with pytest.raises(ArtifactNotFound, match="no job 'zzz'"):
+        queue.find("zzz")
+
+
+def test_bytes_of_a_day_add_up(queue):
+    queue.spend("2026-11-22", {"a": 5, "b": 1})
+    queue.spend("2026-11-22", {"a": 2})
+    queue.spend("2026-11-23", {"a": 9})
+    assert queue.spent("2026-11-22") == {"a": 7, "b": 1}
+
+
+def test_a_damaged_queue_says_so_and_is_left_alone(tmp_path):
+    path = tmp_path / "batch.sqlite"
+    path.write_bytes(b"this is no database at all, but long enough to be looked at as one" * 40)
+    with pytest.raises(StoreBroken, match="is damaged"):
+        Queue(path)
+    assert path.read_bytes().startswith(b"this is no database")
+
+
+def test_a_queue_of_a_newer_version_is_refused(tmp_path):
+    path = tmp_path / "batch.sqlite"
+    Queue(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreBroken, match="newer chunkdl"):
+        Queue(path)
+
+
+def test_a_locked_queue_is_waited_for_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("chunkdl.batch.database._BUSY_S", 0.01)
+    path = tmp_path / "batch.sqlite"
+    holder = open_database(path)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreBroken, match="another process has held the queue"):
+        Queue(path)
+    holder.close()
+
+
+def test_a_full_disk_is_said_and_the_queue_stays_whole(queue):
+    queue.add(BERT, 1.0)
+    (pages,) = queue._database.execute("PRAGMA page_count").fetchone()
+    queue._database.execute(f"PRAGMA max_page_count = {pages}")
+    wishes = [Wish(Task(f"org/{'x' * 90}{number}")) for number in range(1000)]
+    with pytest.raises(DiskFull, match="no space left for the queue"):
+        [queue.add(wish, 2.0) for wish in wishes]
+    assert queue.find("bert-base-uncased").state is JobState.WAITING
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreDenied, match="cannot be kept there"):
+        Queue(tmp_path / "file" / "batch.sqlite")
