@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.hostile.stage import Played, play_table
+from tests.hostile.stage import IMPATIENT, Played, play_table
 from tests.hostile.table import ROWS, Place
 from tests.hostile.verdict import complaints, limit_s
 
@@ -28,7 +28,8 @@ def main(words: list[str]) -> int:
         play_table([(row, place) for row in rows for place in Place], Path(folder), lambda each: judge(each, found))
     print_table([row.name for row in rows], found)
     wrong = sum(bool(cell.complaints) for cell in found.values())
-    print(f"\n{len(found)} fetches, {wrong} not as they must be, {time.monotonic() - began:.0f} s")
+    print(f"\nalone, where nobody has the file, patience is {IMPATIENT}; tests/sim/test_hopeless.py plays the real one")
+    print(f"{len(found)} fetches, {wrong} not as they must be, {time.monotonic() - began:.0f} s")
     return 1 if wrong else 0
 
 

@@ -61,7 +61,7 @@ class Grant:
 
 def propose(job: Job, now: float) -> Grant | None:
     """The best lease to open now, or None if nothing should be opened."""
-    if job.pending_bytes == 0 or len(job.leases) >= job.config.max_leases:
+    if job.pending_bytes == 0 or len(job.leases) >= job.most_leases:
         return None
     for mirror in sorted(job.mirrors.values(), key=lambda each: _rank(job, each)):
         grant = _propose_for(job, mirror, now)

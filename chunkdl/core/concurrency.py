@@ -21,8 +21,8 @@ REQUEST_WORK_BYTES = 65536
 _RAMP_WINDOW_MIN_S = 0.25
 _ROUND_TRIPS_TO_SETTLE = 4.0
 # Falcon converges in about 20 s with steps of a few seconds; probes rest longer each time they fail.
-_HOLD_WINDOW_S = 5.0
-_REST_MIN_S = 10.0
+_HOLD_WINDOW_S = 3.0
+_REST_MIN_S = 5.0
 _REST_MAX_S = 120.0
 # Half of the goodput gone at the same width: the host is struggling, not wobbling.
 _COLLAPSE = 0.5
@@ -117,6 +117,8 @@ class ConnectionController:
 
     def _judge_ramp(self, now: float, own: float) -> str:
         width = self.width
+        if own <= 0:
+            return ""  # nothing came: no reason to ask for more at once
         if self.base is not None and own < self.base * (1 + _MARGIN * (width / self.before - 1)):
             self.limit = min(width, max(self.before, math.ceil(self.before * own / self.base)))
             self._hold(now)
@@ -133,8 +135,9 @@ class ConnectionController:
         share = (self.width - self.before) / self.before
         own_before = own / (1 + share) if share > 0 else own
         if everyone >= self.base + _MARGIN * share * own_before:
-            self._hold(now)
             self.rest_s = _REST_MIN_S
+            self._hold(now)
+            self.next_trial_at = now  # what paid once may pay again
             return f"{self.limit} connections: trial kept"
         self.limit = min(self.before, self._top(now))
         self.upward = not self.upward

@@ -14,7 +14,7 @@ from chunkdl.core.state import FilePhase
 from chunkdl.model import ByteRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from chunkdl.core.mirror_stats import Host, MirrorState
     from chunkdl.core.seats import Seat
@@ -37,6 +37,13 @@ def streams_only(mirror: MirrorState, file: FileState) -> bool:
 def others(job: Job, file: FileState, mirror: MirrorState) -> Iterator[MirrorState]:
     """Promising sources of ``file`` other than ``mirror``."""
     return (each for each in job.sources(file) if each is not mirror and is_promising(job, each, file))
+
+
+def has_source_elsewhere(job: Job, file: int, hosts: Collection[str]) -> bool:
+    """True if a promising source of ``file`` leads to a host that is not among ``hosts``."""
+    state = job.files[file]
+    sources = (each for each in job.sources(state) if is_promising(job, each, state))
+    return any(job.host_of(each, state).name not in hosts for each in sources)
 
 
 def is_last_resort(job: Job, mirror: MirrorState, host: Host) -> bool:
@@ -77,7 +84,14 @@ def is_unwanted(job: Job, lease: Lease, *, lone_stream: bool) -> str:
         return "the file is over"
     if lone_stream and all(streams_only(mirror, file) for mirror in job.sources(file)):
         return "no source has ranges: one stream for the whole file"
-    return "its host gave wrong bytes here before" if must_avoid(job, lease) else ""
+    if must_avoid(job, lease):
+        return "its host gave wrong bytes here before"
+    return "mirrors that share its host have connections enough there" if _is_crowded(lease.host) else ""
+
+
+def _is_crowded(host: Host) -> bool:
+    """Mirrors that had not met before turn out to lead to one host: together they get what the widest of them may."""
+    return sum(each.is_live for each in host.leases.values()) > host.controller.cap
 
 
 def must_avoid(job: Job, lease: Lease) -> bool:

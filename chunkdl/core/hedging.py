@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chunkdl.core.assignment import LATENCY_UNKNOWN_S, Grant
-from chunkdl.core.stealing import is_silent, is_too_young, may_serve
+from chunkdl.core.silence import is_silent
+from chunkdl.core.stealing import is_too_young, may_serve
 from chunkdl.model import ByteRange
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class HostView:
     """One final data host for reports. ``state``: active, idle, stalled, cooling, excluded.
 
-    ``connection_rate_bytes_per_s`` is what one of its connections gives, 0 if none was watched.
+    ``connection_rate_bytes_per_s`` is what one of its connections gives, 0 if none was watched. ``failing``: nothing
+    came since its last failure, of which ``reason`` is the latest (empty if it never failed).
     """
 
     host: str
@@ -32,6 +33,8 @@ class HostView:
     leases: int
     strikes: int = 0  # answers that broke the protocol
     connection_rate_bytes_per_s: float = 0.0
+    failing: bool = False
+    reason: str = ""
 
 
 def view(job: Job, host: Host, now: float) -> HostView:
@@ -48,6 +51,10 @@ def view(job: Job, host: Host, now: float) -> HostView:
         leases=host.granted,
         strikes=sum(each.strikes for each in standings),
         connection_rate_bytes_per_s=host.connection_rate or 0.0 if host.bytes else 0.0,
+        failing=any(each.failing_since is not None for each in standings),
+        reason=host.standing.excluded
+        or max(standings, key=lambda each: each.failed_at).last_reason
+        or next((each.last_reason for each in standings if each.last_reason), ""),
     )
 
 

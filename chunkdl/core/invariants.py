@@ -111,7 +111,7 @@ def caps_hold(moment: Moment) -> None:
     job = moment.scheduler.job
     opened = _opened(moment)
     if opened:
-        assert len(job.leases) <= job.config.max_leases, f"{len(job.leases)} leases open"
+        assert len(job.leases) <= job.most_leases, f"{len(job.leases)} leases open"
     for lease in opened:
         cap = min(lease.host.controller.limit, job.config.host_cap)
         _demand(len(lease.host.leases) <= cap, moment, lease.file, f"{lease.host!r} has too many leases")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from chunkdl.errors import ContentEncoded, HTTPStatus, NotTheFile, RangeMismatch
+from chunkdl.errors import ContentEncoded, FileReplaced, HTTPStatus, NotTheFile, RangeMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +72,9 @@ def parse_content_range(text: str) -> ContentRange | None:
     return ContentRange(first, last + 1, total)
 
 
-def judge(status: int, headers: Mapping[str, str], asked: ByteRange | None, *, size: int, mirror: str) -> Usable:
+def judge(
+    status: int, headers: Mapping[str, str], asked: ByteRange | None, *, size: int, mirror: str, validator: str = ""
+) -> Usable:
     """Decide how the body behind these headers may be used.
 
     Args:
@@ -81,10 +83,12 @@ def judge(status: int, headers: Mapping[str, str], asked: ByteRange | None, *, s
         asked: the range requested, or None if no Range header was sent.
         size: bytes of the whole file, from an authority.
         mirror: name for messages.
+        validator: what ``content_validator`` must say of the answer; empty asks for nothing.
 
     Raises:
         HTTPStatus: neither 200 nor 206.
         RangeMismatch: another range, total or length than asked; also 416, and a 206 unasked.
+        FileReplaced: the validator is another one.
         ContentEncoded: any Content-Encoding but identity.
         NotTheFile: an HTML page that is not as long as the file.
     """
@@ -95,6 +99,8 @@ def judge(status: int, headers: Mapping[str, str], asked: ByteRange | None, *, s
     encoding = headers.get("content-encoding", "").strip().lower()
     if encoding not in {"", "identity"}:
         raise ContentEncoded(f"{mirror} sent Content-Encoding {encoding[:20]!r}, identity was asked for", mirror=mirror)
+    if validator and content_validator(headers) != validator:
+        raise FileReplaced(f"{mirror} has replaced the file since this transfer began", mirror=mirror)
     length = content_length(headers)
     if status == _PARTIAL:
         return _judge_partial(headers.get("content-range", ""), length, asked, size=size, mirror=mirror)
@@ -135,6 +141,12 @@ def content_length(headers: Mapping[str, str]) -> int | None:
     if "transfer-encoding" in headers or not re.fullmatch(r"[0-9]{1,19}", text):
         return None
     return int(text)
+
+
+def content_validator(headers: Mapping[str, str]) -> str:
+    """What tells two states of one address apart: a strong entity tag, else the date of change, else nothing."""
+    tag = headers.get("etag", "").strip()
+    return tag if tag.startswith('"') else headers.get("last-modified", "").strip()
 
 
 def bad_status(status: int, headers: Mapping[str, str], *, mirror: str) -> HTTPStatus:

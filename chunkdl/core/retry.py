@@ -87,7 +87,8 @@ class Standing:
 
     def heal(self, now: float, config: SchedulerConfig) -> None:
         """Forgive what time has healed: failures one by one; the distrusted get one more chance after a while."""
-        forgiven = int((now - self.healed_at) / config.forgive_s) if self.failures else 0
+        good_s = max(0.0, now - max(self.healed_at, self.cooling_until))  # who rests as it was told to does not heal
+        forgiven = int(good_s / config.forgive_s) if self.failures else 0
         if forgiven:
             self.failures, self.healed_at = max(0, self.failures - forgiven), now
         if not self.failures:

@@ -23,6 +23,7 @@ from chunkdl.core.host_view import HostView, view
 from chunkdl.core.mirror_stats import MirrorState
 from chunkdl.core.ranges import RangeSet
 from chunkdl.core.seats import share_out
+from chunkdl.core.silence import spared_seats
 from chunkdl.core.state import FilePhase, FileState, Job, Lease, LeasePhase, new_story
 from chunkdl.core.stealing import Steal, idle_seats, propose_steal, surplus
 from chunkdl.core.watchdog import note_slowness, overdue
@@ -449,6 +450,7 @@ class Scheduler:
             elif cut.blame:
                 self._blame.failure(cut.lease, now, cut.cause)
             self._cancel(cut.lease, now, cut.cause)
+        self.job.spared_seats = spared_seats(self.job, now)
         self._steer(now)
         for lease in surplus(self.job, now):
             self._retire(lease, now)
@@ -497,7 +499,7 @@ class Scheduler:
         self._close_file(file.id, FilePhase.FAILED, now)
 
     def _assign(self, now: float) -> None:
-        for _ in range(self.config.max_leases):
+        for _ in range(self.job.most_leases):
             grant = propose(self.job, now)
             if grant is None:
                 return
@@ -505,7 +507,7 @@ class Scheduler:
 
     def _rebalance(self, now: float) -> None:
         """Idle connections take the tail of the latest leases, or double them."""
-        for _ in range(self.config.max_leases):
+        for _ in range(self.job.most_leases):
             idle = idle_seats(self.job, now)
             steal = propose_steal(self.job, idle, now) if idle else None
             if steal is not None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from chunkdl.core.silence import fell_silent
+
 if TYPE_CHECKING:
     from chunkdl.core.mirror_stats import Host, MirrorState
     from chunkdl.core.state import Job
@@ -23,7 +25,7 @@ def share_out(job: Job, now: float) -> None:
         host.allowance = min(host.controller.limit, job.config.host_cap)
         if host.leases or _has_work(job, host, now):
             wishes.append(host)
-    seats = job.config.max_leases
+    seats = job.most_leases
     for left, host in zip(range(len(wishes), 0, -1), sorted(wishes, key=_width), strict=True):
         host.allowance = max(1, min(host.allowance, seats // left))
         seats = max(0, seats - host.allowance)
@@ -50,9 +52,9 @@ def free_seats(job: Job, mirror: MirrorState, host: Host, now: float) -> int:
     seats = min(
         host.allowance - len(host.leases),
         mirror.max_connections - len(mirror.leases),
-        job.config.max_leases - len(job.leases),
+        job.most_leases - len(job.leases),
     )
-    if seats <= 0 or is_resting(mirror, host, now):
+    if seats <= 0 or is_resting(mirror, host, now) or fell_silent(job, host, now):
         return 0
     if mirror.standing.failures or host.standing.failures or mirror.refusals >= job.config.refusals_to_doubt:
         return 0 if host.leases else 1

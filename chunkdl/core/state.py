@@ -185,6 +185,12 @@ class Job:
     limiter_bound: bool = False
     sealed: bool = False
     leases_granted: int = 0
+    spared_seats: int = 0  # held by silent leases, as of the last tick
+
+    @property
+    def most_leases(self) -> int:
+        """How many may be open: the run's cap, not counting some that are silent."""
+        return self.config.max_leases + self.spared_seats
 
     def host(self, name: str, now: float) -> Host:
         """The host called ``name``, known from now on."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from chunkdl.core.assignment import LATENCY_UNKNOWN_S, Grant, others_done_s
 from chunkdl.core.eligibility import is_promising, streams_only
 from chunkdl.core.seats import free_seats
+from chunkdl.core.silence import is_alone_silent
 from chunkdl.core.state import FilePhase, LeasePhase
 from chunkdl.model import MIB, ByteRange
 
@@ -33,8 +34,6 @@ _STEAL_PAUSE_S = 0.5
 _ROUND_TRIPS_TO_GAIN = 3.0
 # A surplus lease that ends sooner than this is left alone: it costs less than its socket.
 _LASTING_S = 5.0
-# "Others got bytes" since this one did, for at least so long.
-_OTHERS_HEARD_S = 1.0
 # What is gained by taking everything from a lease that may never end: more than by any split.
 _ALL_GAIN_S = 1e9
 # A thief may end so much later than faster hosts would have: less than a request costs them.
@@ -65,7 +64,7 @@ def propose_steal(job: Job, idle: Sequence[Seat], now: float) -> Steal | None:
 
 def idle_seats(job: Job, now: float) -> list[Seat]:
     """Mirrors with a free connection, and the host where it is free; none while our own limiter binds."""
-    if job.limiter_bound or not job.leases or len(job.leases) >= job.config.max_leases:
+    if job.limiter_bound or not job.leases or len(job.leases) >= job.most_leases:
         return []
     seats: list[Seat] = []
     for mirror in job.mirrors.values():
@@ -96,17 +95,6 @@ def is_too_young(lease: Lease, now: float) -> bool:
     return now - lease.accepted_at < max(_YOUNG_S, _ROUND_TRIPS_OF_YOUTH * latency_s)
 
 
-def is_silent(job: Job, lease: Lease, now: float) -> bool:
-    """True if nothing has come for so long that doubling it is worth while, though not yet cutting it."""
-    latency_s = lease.host.latency_s or 0.0
-    return now - lease.heard_at >= max(job.config.hedge_silence_s, _ROUND_TRIPS_OF_YOUTH * latency_s)
-
-
-def _alone_silent(job: Job, lease: Lease, now: float) -> bool:
-    """Silent while others got bytes: the connection is at fault, not our link."""
-    return is_silent(job, lease, now) and job.heard_at - lease.heard_at >= _OTHERS_HEARD_S
-
-
 def _steal(job: Job, victim: Lease, seat: Seat, now: float) -> Steal | None:
     if victim.phase is not LeasePhase.RECEIVING or victim.twin is not None or is_too_young(victim, now):
         return None
@@ -114,7 +102,7 @@ def _steal(job: Job, victim: Lease, seat: Seat, now: float) -> Steal | None:
         return None
     if not may_serve(job, seat, victim):
         return None
-    if _alone_silent(job, victim, now):
+    if is_alone_silent(job, victim, now):
         return _take_all(victim, seat)
     if victim.file.small or victim.rest < 2 * job.config.steal_min_bytes:
         return None
@@ -152,7 +140,7 @@ def _split(job: Job, victim: Lease, seat: Seat, now: float) -> Steal | None:
 
 def surplus(job: Job, now: float) -> list[Lease]:
     """Leases beyond their host's allowance that would last long, if the run's cap is what keeps others waiting."""
-    if len(job.leases) < job.config.max_leases or job.limiter_bound or not job.pending_bytes:
+    if len(job.leases) < job.most_leases or job.limiter_bound or not job.pending_bytes:
         return []
     chosen: list[Lease] = []
     for host in job.hosts.values():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from chunkdl.core.eligibility import others, streams_only
 from chunkdl.core.seats import free_seats, is_resting
+from chunkdl.core.silence import fell_silent
 from chunkdl.core.state import LeasePhase
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def _judge_receiving(job: Job, lease: Lease, now: float, *, link_down: bool) -> 
     if link_down or not can_be_taken_over(job, lease, now):
         cause = "link down, probing" if link_down else "sole source, renewed"
         return _renew(lease, silent_s, job.config.stall_s, cause)
-    if silent_s >= (job.config.stall_idle_s if _somebody_idle(job, lease, now) else job.config.stall_s):
+    certain = _somebody_idle(job, lease, now) or fell_silent(job, lease.host, now)
+    if silent_s >= (job.config.stall_idle_s if certain else job.config.stall_s):
         return Cut(lease, f"no byte for {silent_s:.1f} s", blame=True)
     return Cut(lease, "far below its host's own rate", blame=False) if slow else None
 

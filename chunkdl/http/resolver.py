@@ -12,14 +12,14 @@ import socket
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from chunkdl.core.addresses import is_loopback_host, is_public, parse_literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     Lookup = Callable[[str, int, int], list[tuple[int, str]]]
 
@@ -37,11 +37,13 @@ class PrivateAddress(OSError):
     """A name that led only to addresses which its mirror may not send us to."""
 
 
-def system_lookup(host: str, port: int, family: int) -> list[tuple[int, str]]:
-    """Addresses of ``host`` as (family, address), from the system; blocks."""
+def system_lookup(
+    host: str, port: int, family: int, ask: Callable[..., Sequence[Any]] = socket.getaddrinfo
+) -> list[tuple[int, str]]:
+    """Addresses of ``host`` as (family, address), from the system; blocks. ``ask`` is getaddrinfo or its like."""
     # ADDRCONFIG asks for no families that this machine lacks; loopback counts for none, so localhost would fail.
     flags = 0 if is_loopback_host(host) else getattr(socket, "AI_ADDRCONFIG", 0)
-    answers = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, flags)
+    answers = ask(host, port, family, socket.SOCK_STREAM, 0, flags)
     return [(int(answer[0]), str(answer[4][0])) for answer in answers]
 
 

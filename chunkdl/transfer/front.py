@@ -49,6 +49,9 @@ class Hasher(Protocol):
     def prove(self, digest: Digest) -> Verified | None:
         """The proof that what was taken is ``digest``, or None."""
 
+    def hexdigest(self) -> str:
+        """What was taken, as this hasher names it."""
+
 
 class Front:
     """One content's digest so far: everything before ``hashed_to`` is in it."""
@@ -61,6 +64,7 @@ class Front:
         self._claims = {claim.range.start: claim for claim in claims}
         self._claim_starts = sorted(self._claims)
         self.hashed_to = 0
+        self.refused = ""  # what the whole content hashed to when it last was not what it should be
 
     def restart(self) -> None:
         """Begin at offset 0 again, after bytes before the front changed."""
@@ -79,7 +83,10 @@ class Front:
 
     def prove(self, digest: Digest) -> Verified | None:
         """The proof that everything before ``hashed_to`` is ``digest``, or None."""
-        return self._hasher.prove(digest)
+        proof = self._hasher.prove(digest)
+        if proof is None:
+            self.refused = self._hasher.hexdigest()
+        return proof
 
     def advance(self, stop: int) -> ByteRange | None:
         """Hash up to ``stop``; returns the first claim that does not hold, or None.

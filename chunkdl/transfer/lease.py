@@ -25,6 +25,7 @@ from chunkdl.core.events import (
 from chunkdl.errors import (
     BodyCutShort,
     ConnectFailed,
+    FileReplaced,
     HTTPStatus,
     MirrorMisbehaved,
     SignatureExpired,
@@ -297,6 +298,8 @@ def ending_of(error: TransportError, lease: LiveLease) -> Event:
     number, reason = lease.order.lease, error.message
     if isinstance(error, HTTPStatus | SignatureExpired):
         return _refusal(error, number)
+    if isinstance(error, FileReplaced):
+        return LeaseRefused(number, final=True, reason=error.message)
     if isinstance(error, MirrorMisbehaved):
         return LeaseMisbehaved(number, lease.stored_to, reason)
     if isinstance(error, ConnectFailed | Stalled) and lease.stored_to == lease.order.range.start:

@@ -15,7 +15,7 @@ from chunkdl.core.events import FileDropped, HostExcluded, RangesRejected
 from chunkdl.core.journal_codec import Record
 from chunkdl.core.repair import BeyondRepair, Copy
 from chunkdl.errors import IntegrityError
-from chunkdl.model import ByteRange
+from chunkdl.model import ByteRange, DigestAlgorithm
 from chunkdl.observe import CorruptionFound
 from chunkdl.transfer.front import read_exactly
 from chunkdl.transfer.threads import settled
@@ -23,17 +23,17 @@ from chunkdl.transfer.threads import settled
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chunkdl.transfer.content import Content
+    from chunkdl.transfer.content import Content, Identity
     from chunkdl.transfer.front import Part
     from chunkdl.transfer.proving import Court
 
 
 async def take_second_copies(content: Content, court: Court) -> bool:
-    """What was doubted has come again: True if any differs."""
+    """What was doubted has come again: True if the digest may hold now."""
     ranges = [piece.range for doubt in content.repair.step for piece in doubt.pieces]
     hashes = await _hashed(content, ranges, court)
     second = [Copy(span, _hosts_of(content, span), xxh3) for span, xxh3 in zip(ranges, hashes, strict=True)]
-    return content.repair.learn(second)
+    return content.repair.learn(second, content.provenance)
 
 
 async def name_the_guilty(content: Content, court: Court) -> None:
@@ -50,7 +50,8 @@ async def name_the_guilty(content: Content, court: Court) -> None:
 async def doubt(content: Content, file: int, court: Court) -> IntegrityError | None:
     """The digest fails: have the next suspects' bytes fetched from somebody else, or give up."""
     first = not content.repair.compared
-    step = content.repair.next_step(content.provenance, court.known_bad())
+    elsewhere = court.elsewhere(file, content.provenance.shares())
+    step = content.repair.next_step(content.provenance, court.known_bad(), elsewhere=elsewhere)
     if isinstance(step, BeyondRepair):
         court.post(FileDropped(file))
         return _beyond_repair(content, step)
@@ -94,11 +95,24 @@ def _hosts_of(content: Content, span: ByteRange) -> frozenset[str]:
 def _beyond_repair(content: Content, verdict: BeyondRepair) -> IntegrityError:
     identity = content.identity
     hosts = ", ".join(sorted(content.provenance.shares()))
+    if identity.digest.algorithm is DigestAlgorithm.SHA256_PREFIX and not verdict.differing:
+        return _lying_name(identity, content.front.refused, hosts)
     differing = "; ".join(f"{host} {' '.join(map(str, ranges[:3]))}" for host, ranges in verdict.differing)
     return IntegrityError(
         f"{identity.path}: the bytes from {hosts} do not match {identity.digest}"
         + (f" (copies differed: {differing})" if differing else " (every copy was the same)"),
         hint="add a mirror with --add-mirror; the part file is kept and any other source can mend it",
+        file=identity.path,
+        mirror=hosts or None,
+    )
+
+
+def _lying_name(identity: Identity, sha256: str, hosts: str) -> IntegrityError:
+    """Every copy is the same and the first digits of its sha256 are others: a name may be wrong for ever."""
+    return IntegrityError(
+        f"{identity.path}: its name lies, or {hosts} serves another file: the sha256 should begin with "
+        f"{identity.digest.hex} and is {sha256}",
+        hint=f"if you know that this is the file, say so: add #sha256={sha256} to its URL",
         file=identity.path,
         mirror=hosts or None,
     )

@@ -16,7 +16,7 @@ from chunkdl.transfer.mending import doubt, name_the_guilty, take_second_copies
 from chunkdl.transfer.threads import settled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from chunkdl.core.events import Event
     from chunkdl.core.journal_codec import Record
@@ -40,6 +40,7 @@ class Court:
     post: Callable[[Event], None]
     observer: Observer
     known_bad: Callable[[], Sequence[str]]
+    elsewhere: Callable[[int, Collection[str]], bool]  # has a host that is not among these the file too?
 
 
 def worth_following(content: Content) -> bool:
@@ -57,7 +58,7 @@ async def prove(content: Content, file: int, court: Court) -> Verified | Chunkdl
     """Judge a complete content: the proof, a final failure, or None if bytes have to come again."""
     async with content.proving:
         if content.repair.step and not await take_second_copies(content, court):
-            return await doubt(content, file, court)  # every copy was the same: the digest cannot hold now either
+            return await doubt(content, file, court)  # the digest cannot hold now either
         if not await _advance(content, file, content.identity.size, court):
             return None
         proof = content.front.prove(content.identity.digest)

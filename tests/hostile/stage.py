@@ -192,12 +192,12 @@ def _name(row: Row, liar: MirrorServer) -> str:
 
 def _mirror(row: Row, liar: MirrorServer) -> Mirror:
     if row.public:  # the server is its own proxy: who asks there asks it
-        return Mirror(PUBLIC_NAME, f"http://{PUBLIC_NAME}", proxy=liar.url)
+        return Mirror(f"http://{PUBLIC_NAME}", PUBLIC_NAME, proxy=liar.url)
     return replace(_plain(liar), first_byte_s=IMPATIENT_FIRST_BYTE_S) if _budgets.get() else _plain(liar)
 
 
 def _plain(mirror: MirrorServer) -> Mirror:
-    return Mirror(mirror.url.partition("://")[2], mirror.url)
+    return Mirror(name=mirror.url.partition("://")[2], url=mirror.url)
 
 
 def _settings(scene: Scene, origin: Mirror, *mirrors: Mirror):

@@ -39,7 +39,7 @@ def limit_s(played: Played) -> float:
     """How long it may take: twice what the honest mirror needs alone, and what the row grants."""
     granted_s = STALL_S * played.row.ends(played.place).stalls
     if is_hopeless(played.row, played.place):
-        return IMPATIENT["no_progress_s"] + LAST_ATTEMPT_S + granted_s
+        return IMPATIENT["no_progress_s"] + LAST_ATTEMPT_S + granted_s + played.honest_s  # longer if busy
     return 2 * played.honest_s + SLACK_S + granted_s
 
 

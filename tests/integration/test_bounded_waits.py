@@ -16,15 +16,16 @@ import pytest
 from chunkdl.assemble import place
 from chunkdl.assemble.hub_lock import HubLock
 from chunkdl.core.policy import SchedulerConfig
+from chunkdl.errors import TransportError
 from chunkdl.model import ByteRange, Mirror, Source
 from chunkdl.observe import FilePlaced, Progress
 from chunkdl.pipeline import session as session_module
+from chunkdl.process_identity import ProcessIdentity
+from chunkdl.settings.values import FIRST_BYTE_S
 from chunkdl.testing import MirrorServer, fault
 from chunkdl.transfer import ownership
 from chunkdl.transfer.owner_record import OwnerRecord, encode_owner
-from chunkdl.transfer.ownership import StaleWatch
 from chunkdl.transfer.partfile import PartFile
-from chunkdl.transfer.process_identity import ProcessIdentity
 from tests.integration.raw_server import RawServer, a_client, read_all
 from tests.integration.raw_server import partial as head_of
 from tests.support.leftovers import threads_left
@@ -50,11 +51,8 @@ def scene(tmp_path, monkeypatch):
 
 
 def quick(scene, origin, *mirrors):
-    """Settings whose every limit is short; what a mirror has of its own is one of them."""
-    settings = scene.settings(origin, *mirrors, **QUICK)
-    first_byte_s = QUICK["first_byte_s"]
-    shortened = tuple(replace(each, first_byte_s=first_byte_s) for each in settings.mirrors)
-    return replace(settings, origin=replace(settings.origin, first_byte_s=first_byte_s), mirrors=shortened)
+    """Settings whose every limit is short."""
+    return scene.settings(origin, *mirrors, **QUICK)
 
 
 def bounded(work, limit_s):
@@ -130,6 +128,20 @@ SILENCES = {
 }
 
 
+def test_the_patience_of_the_settings_counts_where_a_mirror_has_none_of_its_own(scene):
+    """By hand as from a file: ``Settings(first_byte_s=...)`` alone; the 15 s that it replaces are over the bound."""
+
+    async def work():
+        repo = small_repo(SIZE)
+        silence = fault("accept-and-silent", where="content", path=MODEL, times=2)
+        async with MirrorServer([repo], faults=[silence]) as origin:
+            settings = scene.settings(origin, first_byte_s=QUICK["first_byte_s"])
+            assert settings.origin.first_byte_s == FIRST_BYTE_S > BESIDE_S
+            assert_placed(await scene.fetch(settings=settings), repo)
+
+    bounded(work, BESIDE_S)
+
+
 @pytest.mark.parametrize("where", SILENCES)
 def test_a_mirror_that_falls_silent_is_replaced_by_another(scene, where):
     async def work():
@@ -177,12 +189,48 @@ def test_a_peer_that_never_closes_does_not_hold_us():
             await asyncio.Event().wait()
 
         async with RawServer(whole) as server, a_client() as client:
-            source = Source(Mirror("m1", server.url), server.url + "/f")
+            source = Source(Mirror(server.url, "m1"), server.url + "/f")
             body = await client.open_body(source, ByteRange(0, 5), size=5, first_byte_s=2.0)
             assert await read_all(body) == b"12345"
             await body.close(reusable=True)
 
     bounded(work, BESIDE_S)
+
+
+UNFINISHED = {
+    "redirect": "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 100\r\n\r\n",
+    "refusal": "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n",
+    "metadata": "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+    "half of its headers": "HTTP/1.1 200 OK\r\nContent-",
+}
+
+
+@pytest.mark.parametrize("ask", ["metadata", "headers", "body"])
+@pytest.mark.parametrize("what", UNFINISHED)
+def test_an_answer_that_never_ends_is_given_up_in_its_time(what, ask):
+    """What is read out of courtesy, to keep a connection, is waited for no longer than the rest."""
+
+    async def work():
+        async def begin(_, writer):
+            writer.write(UNFINISHED[what].encode())
+            await writer.drain()
+            await asyncio.Event().wait()
+
+        async with RawServer(begin) as server, a_client() as client:
+            mirror, url = Mirror(server.url, "m1"), server.url + "/f"
+            try:
+                if ask == "metadata":
+                    await client.get_metadata(url, mirror=mirror, timeout_s=0.5)
+                elif ask == "headers":
+                    await client.ask_headers(url, mirror=mirror, timeout_s=0.5, method="GET")
+                else:
+                    body = await client.open_body(Source(mirror, url), None, size=100, first_byte_s=0.5)
+                    body.abort()
+            except TransportError as error:
+                return str(error)
+            return "an answer whose rest is not needed"
+
+    assert bounded(work, BESIDE_S)
 
 
 @contextmanager
@@ -254,7 +302,7 @@ def model_digest(repo):
 
 
 def test_an_owner_on_another_host_whose_counter_stands_still_is_replaced(scene, monkeypatch):
-    monkeypatch.setattr(ownership, "StaleWatch", partial(StaleWatch, 0.3))
+    monkeypatch.setattr(ownership, "STALE_AFTER_S", 0.3)
 
     async def work():
         repo = small_repo(SIZE)

@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 import chunkdl
+from chunkdl.assemble import digests
 from chunkdl.core.journal_codec import claims, decode
 from chunkdl.observe import Progress
-from chunkdl.testing import MirrorServer, SeededContent
+from chunkdl.testing import HubRepo, MirrorServer, SeededContent
 from tests.support.leftovers import SOON_S, files_open_under, threads_left
 from tests.support.peers import turns_until
 from tests.support.scene import Scene, assert_placed, small_repo
@@ -199,3 +201,37 @@ def test_an_interrupt_inside_a_running_loop_stops_the_thread_that_fetches(scene,
     assert threads_left() == []
     assert names(scene, "*.chunkdl-part")
     assert not names(scene, "*.chunkdl-owner*")
+
+
+def test_who_cancels_while_a_file_is_hashed_for_reuse_waits_for_a_moment_only(scene, monkeypatch):
+    """The thread ends too: an interpreter that ends joins it, however large the file."""
+    begun, go_on, hashed = threading.Event(), threading.Event(), []
+
+    class Watched(digests.ContentHasher):
+        def update(self, view):
+            begun.set()
+            assert go_on.wait(SOON_S)
+            hashed.append(len(view))
+            super().update(view)
+
+    async def work():
+        content = SeededContent(11, SIZE)
+        repos = [HubRepo(name, {"config.json": b"{}", "model.safetensors": content}) for name in ("org/one", "org/two")]
+        async with MirrorServer(repos) as origin:
+            settings = scene.settings(origin)
+            assert (await scene.fetch("org/one", settings=settings)).exit_code == 0
+            monkeypatch.setattr(digests, "ContentHasher", Watched)
+            task = asyncio.create_task(scene.fetch("org/two", settings=settings))
+            await turns_until(begun.is_set)
+            task.cancel()
+            await asyncio.sleep(0)
+            go_on.set()
+            began = time.monotonic()
+            await asyncio.wait([task])
+            assert time.monotonic() - began < SOON_S
+            assert task.cancelled()
+
+    asyncio.run(work())
+    assert threads_left() == []
+    assert sum(hashed) < SIZE, "hashing stopped where it was"
+    assert not names(scene, "*.chunkdl-new*")

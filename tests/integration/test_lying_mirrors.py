@@ -16,11 +16,6 @@ SIZE = 1024 * MIB if int(os.environ.get("CHUNKDL_TORTURE", "1")) > 1 else 256 * 
 LONE_SIZE = 64 * MIB
 MODEL = "model.safetensors"
 EVERY_FIFTH = fault("flip-bits", path=MODEL, every=5)
-# What finding out costs beside the liar's own share, where its last run holds a lie too: samples of a quarter MiB of
-# each host, and hedges (1 % of a job).
-INQUIRY_BYTES = 4 * MIB + SIZE // 100
-# Sent, and still in the kernel's buffers when a lease lost its tail: nobody ever read it. Grows with the load.
-UNREAD_BYTES = 32 * MIB
 
 
 @pytest.fixture
@@ -66,11 +61,12 @@ def test_one_of_three_mirrors_lies_in_every_fifth_range(scene):
     assert all(0 <= each.start < each.stop <= SIZE for each in verdict.where)
     assert sum(map(len, verdict.where)) < contributed / 2, "what was right is no lie"
     assert {each.host for each in report.hosts if each.state == "excluded"} == {liar}
-    assert report.totals.bytes_wasted <= contributed + INQUIRY_BYTES
-    assert extra <= contributed + INQUIRY_BYTES + UNREAD_BYTES
+    assert report.totals.bytes_wasted < contributed
+    assert extra < contributed, "the servers' own count, with what stayed in sockets that lost their lease"
+    assert extra < contributed * 0.7, "a slice of each piece, and the pieces that were wrong: measured 0.30 to 0.37"
 
 
-def test_a_lone_liar_leaves_a_part_that_an_honest_mirror_mends_with_one_copy(scene):
+def test_a_lone_liar_leaves_a_part_that_an_honest_mirror_mends_with_a_fraction_of_it(scene):
     async def work():
         repo = repo_of(LONE_SIZE)
         pace = {"rate_bytes_per_s": 60 * MIB}
@@ -86,8 +82,11 @@ def test_a_lone_liar_leaves_a_part_that_an_honest_mirror_mends_with_one_copy(sce
             kept, before = claimed_bytes(scene), liar.bytes_by_file[MODEL]
             together = await scene.fetch(settings=scene.settings(liar, honest))
             assert_placed(together, repo)
-            return kept, liar.bytes_by_file[MODEL] - before + honest.bytes_by_file[MODEL]
+            [verdict] = caught(scene)
+            assert verdict.host == host_of(liar)
+            return kept, liar.bytes_by_file[MODEL] - before, honest.bytes_by_file[MODEL]
 
-    kept, needed = asyncio.run(work())
+    kept, again, needed = asyncio.run(work())
     assert kept >= LONE_SIZE * 0.9, "what was stored stays claimed"
-    assert needed <= LONE_SIZE * 1.1, "one honest copy of it at most"
+    assert needed < LONE_SIZE / 2, "what was right is not fetched again"
+    assert again < LONE_SIZE / 10, "the liar is hardly asked"

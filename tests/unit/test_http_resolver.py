@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import threading
 
 import pytest
 
@@ -105,3 +106,47 @@ def test_any_private(found, private):
 def test_the_system_is_asked():
     """By a literal: a bare chroot has no /etc/hosts that would know localhost."""
     assert {address for _, address in system_lookup("127.0.0.1", 80, V4)} == {"127.0.0.1"}
+
+
+def test_names_are_looked_up_as_the_connection_will_use_them():
+    asked = []
+
+    def getaddrinfo(*arguments):
+        asked.append(arguments)
+        stream = (socket.SOCK_STREAM, 6, "")
+        return [(V6, *stream, ("2606:4700::1111", 443, 0, 0)), (V4, *stream, ("8.8.8.8", 443))]
+
+    assert system_lookup("hub.example", 443, V4, getaddrinfo) == [(V6, "2606:4700::1111"), (V4, "8.8.8.8")]
+    assert asked == [("hub.example", 443, V4, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)]
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1"])
+def test_loopback_is_found_on_a_machine_without_any_network(name):
+    flags = []
+
+    def getaddrinfo(*arguments):
+        flags.append(arguments[-1])
+        return [(V4, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))]
+
+    assert system_lookup(name, 80, V4, getaddrinfo) == [(V4, "127.0.0.1")]
+    assert flags == [0], "AI_ADDRCONFIG would count loopback for no network"
+
+
+def test_a_name_server_that_never_answers_holds_nobody_longer_than_he_waits():
+    gone = threading.Event()
+
+    def lookup(host, port, family):
+        gone.wait(10)
+        raise socket.gaierror(socket.EAI_AGAIN, "too late")
+
+    async def scenario():
+        addresses = Addresses(lookup)
+        try:
+            async with asyncio.timeout(0.1):
+                await addresses.of("hub", 443)
+        finally:
+            addresses.close()
+            gone.set()
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(scenario())

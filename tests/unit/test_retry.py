@@ -34,6 +34,17 @@ def test_a_minute_forgives_one_failure():
     assert standing.errors == 5
 
 
+def test_who_rests_as_it_was_told_to_is_not_forgiven_meanwhile():
+    """A server that says "in a minute" for ever was never given up: each minute forgave what it had just done."""
+    standing = Standing()
+    for at in (0.0, 61.0, 122.0):
+        standing.failed(at, "429", CONFIG, asked_at=at)
+        standing.rest(at + 60.0)
+    assert standing.failures == 3
+    assert standing.failing_since == 0.0
+    assert standing.is_hopeless(122.0, CONFIG)
+
+
 def test_success_forgives_failures_but_not_broken_answers():
     standing = Standing()
     for _ in range(3):

@@ -129,3 +129,16 @@ class TooManyBytes(Fault):
                 answer.headers["Content-Length"] = str(answer.body.length)
                 answer.close = True
             answer.body.surplus_bytes = self.extra
+
+
+@dataclass(frozen=True)
+class EmptyBody(Fault):
+    """Send a good status, a length of nought and nothing, as ModelScope was seen to."""
+
+    name = "empty-body"
+
+    def bend(self, answer: Answer, request: Request) -> None:
+        """Replace the body."""
+        del request
+        answer.status, answer.body = 200, b""
+        answer.headers.pop("Content-Range", None)

@@ -8,12 +8,14 @@ import zlib
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chunkdl.testing.content import SeededContent
 from chunkdl.testing.faults.base import Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from chunkdl.testing.answers import Answer, Request
     from chunkdl.testing.hub_repo import HubRepo
 
@@ -129,6 +131,9 @@ class HostilePath(Fault):
         if isinstance(answer.body, list):
             oid = hashlib.sha1(b"blob 4\0evil", usedforsecurity=False).hexdigest()
             answer.body.append({"type": "file", "oid": oid, "size": 4, "path": self.listed})
+        for files in _modelscope_files(answer):
+            sha256 = hashlib.sha256(b"evil").hexdigest()
+            files.append({"Type": "blob", "Path": self.listed, "Size": 4, "Sha256": sha256})
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,37 @@ class WrongDigest(Fault):
         """Replace the contents by others of the same size."""
         changed = {path: _other(repo, path) for path in _matching(repo, self.listed)}
         return replace(repo, files={**repo.files, **changed})
+
+
+@dataclass(frozen=True)
+class EnvelopeError(Fault):
+    """Fail under HTTP 200, as ModelScope's envelope allows: ``code`` inside, no data."""
+
+    name = "envelope-error"
+    where: str = "tree"
+    code: int = 10010205001
+    message: str = "system busy"
+
+    def bend(self, answer: Answer, request: Request) -> None:
+        """Replace the answer."""
+        del request
+        answer.replace(200, {"Code": self.code, "Success": False, "Message": self.message, "RequestId": "0"})
+
+
+@dataclass(frozen=True)
+class WrongSha256(Fault):
+    """List the files that match ``listed`` on ModelScope with a sha256 that is not theirs; bytes stay right."""
+
+    name = "wrong-sha256"
+    where: str = "tree"
+    listed: str = "*"
+
+    def bend(self, answer: Answer, request: Request) -> None:
+        """Rewrite the entries."""
+        del request
+        for entry in (each for files in _modelscope_files(answer) for each in files):
+            if entry["Sha256"] and fnmatchcase(entry["Path"], self.listed):
+                entry["Sha256"] = entry["Sha256"][::-1]
 
 
 @dataclass(frozen=True)
@@ -192,6 +228,13 @@ def _bomb(size_bytes: int) -> bytes:
     piece = b" " * (1 << 20)
     parts = [deflater.compress(piece[: size_bytes - done]) for done in range(0, size_bytes, len(piece))]
     return b"".join([*parts, deflater.flush()])
+
+
+def _modelscope_files(answer: Answer) -> Iterator[list[dict[str, Any]]]:
+    """The list of files of a ModelScope listing, if this is one."""
+    data = answer.body.get("Data") if isinstance(answer.body, dict) else None
+    if isinstance(data, dict) and "Files" in data:
+        yield data["Files"]
 
 
 def _matching(repo: HubRepo, glob: str) -> list[str]:
