@@ -72,7 +72,16 @@ def share_out(allowed: int, *, hosts: int, parts: int, connections: int) -> Shar
         hosts: sources of the run.
         parts: part files that would be good to have open.
         connections: connections to each host that would be good to have.
+
+    Raises:
+        StoreBroken: not even one connection to each host and one content fit.
     """
+    least = _OWN + hosts + _PER_PART
+    if allowed < least:
+        raise StoreBroken(
+            f"this process may open only {allowed} files and connections at once; {hosts} sources take {least}",
+            hint="allow more before running it again (ulimit -n 1024), or name fewer mirrors",
+        )
     each_host = max(1, min(connections, (allowed - _OWN) // 2 // max(1, hosts)))
     left = allowed - _OWN - each_host * hosts
     return Share(max(1, min(parts, left // _PER_PART)), each_host)

@@ -20,16 +20,19 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chunkdl.at_work import at_work
 from chunkdl.errors import DiskFull, StoreBroken, StoreDenied
+from chunkdl.process_identity import stamp
+from chunkdl.sparse import data_extents
 
 if sys.platform != "win32":
     import fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     BytesLike = bytes | bytearray | memoryview
     WriteAt = Callable[[int, BytesLike, int], int]
@@ -71,7 +74,8 @@ def store_errors(path: Path, file: str | None = None) -> Iterator[None]:
         DiskFull: ENOSPC, EDQUOT. StoreDenied: EROFS, EACCES, EPERM. StoreBroken: everything else.
     """
     try:
-        yield
+        with at_work(path):
+            yield
     except OSError as error:
         why = error.strerror or str(error)
         if error.errno in _FULL:
@@ -209,11 +213,34 @@ def open_part(path: Path) -> int:
 def _open_regular(path: Path) -> int:
     if not hasattr(os, "O_NOFOLLOW") and path.is_symlink():
         raise OSError(errno.ELOOP, "is a symbolic link")
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | _SAFE, _MODE)
+    fd = _open_own(path, os.O_RDWR | os.O_CREAT)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EPERM, "not a regular file")
     return fd
+
+
+def _open_own(path: Path, flags: int) -> int:
+    """Open a file to be written; in a group's folder, one that only somebody else may write is replaced by our copy.
+
+    Such files are left by members whose umask is the usual 022.
+    """
+    try:
+        return os.open(path, flags | _SAFE, _MODE)
+    except PermissionError:
+        with suppress(PermissionError):
+            _make_ours(path)
+            return os.open(path, flags | _SAFE, _MODE)
+        raise
+
+
+def _make_ours(path: Path) -> None:
+    theirs = open_to_read(path)
+    try:
+        with replacing(path, sync=False) as ours:
+            clone_or_copy(theirs, ours)
+    finally:
+        os.close(theirs)
 
 
 def create_new(path: Path) -> int:
@@ -226,14 +253,22 @@ def open_existing(path: Path) -> int:
     return os.open(path, os.O_RDWR | _SAFE)
 
 
+def open_to_read(path: Path) -> int:
+    """Open what is there for reading alone, never through a link; returns a descriptor."""
+    return os.open(path, os.O_RDONLY | _SAFE)
+
+
 def open_nofollow(path: str, flags: int) -> int:
-    """An ``opener`` for ``open`` and ``aiofiles.open``: umask mode, never through a link."""
-    return os.open(path, flags | _SAFE, _MODE)
+    """An ``opener`` for ``open`` and ``aiofiles.open``: umask mode, never through a link, and ours to write."""
+    return _open_own(Path(path), flags)
 
 
 def new_name(path: Path) -> Path:
-    """A name beside ``path`` that no other process uses, to be renamed when complete."""
-    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{NEW_SUFFIX}")
+    """A name beside ``path`` that no other process uses, to be renamed when complete.
+
+    It says who made it, so that what a killed process leaves is known from what a living one is at.
+    """
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.{stamp()}{NEW_SUFFIX}")
 
 
 @contextmanager
@@ -324,24 +359,9 @@ def clone_or_copy(src_fd: int, dst_fd: int, *, clone: Callable[[int, int], None]
         return Means.REFLINKED
     size = os.fstat(src_fd).st_size
     os.ftruncate(dst_fd, size)
-    for start, stop in _data_extents(src_fd, size):
+    for start, stop in data_extents(src_fd, size):
         _copy_extent(src_fd, dst_fd, start, stop)
     return Means.COPIED
-
-
-def _data_extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where a sparse file holds data: a part file of 100 GB may hold one."""
-    at = 0
-    while at < size:
-        try:
-            start = os.lseek(fd, at, os.SEEK_DATA)
-            stop = min(os.lseek(fd, start, os.SEEK_HOLE), size)
-        except (OSError, AttributeError) as error:
-            if getattr(error, "errno", None) != errno.ENXIO:  # ENXIO: only a hole is left
-                yield at, size
-            return
-        yield start, stop
-        at = stop
 
 
 def _copy_extent(src_fd: int, dst_fd: int, start: int, stop: int) -> None:

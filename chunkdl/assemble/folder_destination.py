@@ -20,8 +20,9 @@ from chunkdl.assemble.local_place import Adopted, FolderPlacer
 from chunkdl.assemble.local_record import look, regular
 from chunkdl.assemble.place import CACHEDIR_TAG, reuse_blob
 from chunkdl.assemble.snapshot import count_absent, record_tree, write_ref_of
-from chunkdl.assemble.staging import put_file
+from chunkdl.assemble.staging import put_file, sweep
 from chunkdl.assemble.weight_maps import check_weight_maps
+from chunkdl.at_work import at_work
 from chunkdl.disk import copy_file, store_errors
 from chunkdl.errors import StoreError
 from chunkdl.model import RemoteFile
@@ -44,9 +45,20 @@ class FolderDestination:
     """One local folder, for one reference of one run. Methods as ``Destination`` describes them."""
 
     def __init__(
-        self, folder: LocalFolder, cache: HubCache, repo: RepoFolder, clock: Callable[[], float] = time.time
+        self,
+        folder: LocalFolder,
+        cache: HubCache,
+        repo: RepoFolder,
+        clock: Callable[[], float] = time.time,
+        *,
+        of_cache: bool = True,
     ) -> None:
-        """``cache`` and ``repo`` are copied from and get the ref; ``clock`` stamps records."""
+        """``cache`` and ``repo`` are copied from and get the ref; ``clock`` stamps records.
+
+        ``of_cache`` False is a repository of another hub: it takes from the cache what has the same digest, and
+        writes neither ref nor tree, which would be the Hugging Face hub's word on a commit that it does not have.
+        """
+        self._of_cache = of_cache
         self._folder = folder
         self._cache = cache
         self._repo = repo
@@ -60,7 +72,8 @@ class FolderDestination:
 
     def inventory(self, commit: str, chosen: Sequence[RemoteFile]) -> Inventory:  # noqa: ARG002  records name digests
         """Records, part files, files that may be adopted, the hub's cache."""
-        return take_folder_inventory(self._folder, self._cache, self._repo, chosen)
+        with at_work(self._folder.root):
+            return take_folder_inventory(self._folder, self._cache, self._repo, chosen)
 
     def prepare(self) -> None:
         """The bookkeeping's folders, hidden from version control and backups as the hub does."""
@@ -114,9 +127,17 @@ class FolderDestination:
         return proof
 
     def place(self, artifact: Artifact, chosen: Sequence[RemoteFile]) -> Path:
-        """The files, then the tree if nothing of the commit is missing, then the ref."""
+        """The files, then the tree if nothing of the commit is missing, then the ref; then old litter goes."""
         check_weight_maps(chosen, self._found)
         FolderPlacer(self._folder, artifact.commit, self._adopted, self._clock).place(chosen)
+        folder = self._folder
+        if self._of_cache:
+            self._record(artifact)
+        sweep(folder.downloads)
+        return folder.root
+
+    def _record(self, artifact: Artifact) -> None:
+        """The hub's own records, as far as they may be written."""
         folder = self._folder
         with suppress(OSError):  # spares later requests, nothing else: as in a cache
             record_tree(folder.tree(artifact.commit), artifact, self._shown, stage_in=folder.downloads)
@@ -125,7 +146,6 @@ class FolderDestination:
         if self._repo.snapshot(artifact.commit).is_dir():
             with suppress(OSError):
                 write_ref_of(self._repo, artifact)
-        return folder.root
 
     def notices(self, artifact: Artifact) -> tuple[str, ...]:
         """About a listing of the hub's client that the folder does not fulfil."""

@@ -10,6 +10,8 @@ from chunkdl.assemble.cached import CachedSnapshot, cached_snapshot
 from chunkdl.assemble.destination import ContentPaths
 from chunkdl.assemble.inventory import take_inventory
 from chunkdl.assemble.place import place_snapshot, placement_notices, prepare, reuse_blob
+from chunkdl.assemble.staging import sweep
+from chunkdl.at_work import at_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +37,8 @@ class HubDestination:
 
     def inventory(self, commit: str, chosen: Sequence[RemoteFile]) -> Inventory:
         """Blobs, part files, the same digests in other repositories."""
-        return take_inventory(self.cache, self.repo, chosen, commit)
+        with at_work(self.repo.path):
+            return take_inventory(self.cache, self.repo, chosen, commit)
 
     def prepare(self) -> None:
         """An empty ``snapshots/`` first."""
@@ -57,8 +60,10 @@ class HubDestination:
         return reuse_blob(source, content.digest, content.size, self.repo.blob(content.digest))
 
     def place(self, artifact: Artifact, chosen: Sequence[RemoteFile]) -> Path:
-        """The snapshot folder, then the ref."""
-        return place_snapshot(self.repo, artifact, chosen, write_ref=True, use_symlinks=self.use_symlinks)
+        """The snapshot folder, then the ref; then what killed processes left half made goes."""
+        folder = place_snapshot(self.repo, artifact, chosen, write_ref=True, use_symlinks=self.use_symlinks)
+        sweep(self.repo.blobs)
+        return folder
 
     def notices(self, artifact: Artifact) -> tuple[str, ...]:
         """About the tree and the ref."""

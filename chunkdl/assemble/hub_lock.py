@@ -29,8 +29,9 @@ class HubLock:
     As a context manager it tries once, never waits, and goes on without the lock if another has it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, mode: int = _MODE) -> None:
         self._path = path
+        self._mode = mode
         self._lock: FileLock | None = None
 
     @property
@@ -42,7 +43,7 @@ class HubLock:
         """Try for at most ``wait_s`` seconds (blocking); False if another holds it or locks do not work here."""
         if self._lock is not None:
             return True
-        lock = FileLock(self._path, mode=_MODE, thread_local=False)
+        lock = FileLock(self._path, mode=self._mode, thread_local=False)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=max(0.0, wait_s), poll_interval=_POLL_S)
@@ -66,3 +67,18 @@ class HubLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def is_held(path: Path) -> bool:
+    """True if another process holds the lock at ``path`` now; makes no lock file; False where locks do not work."""
+    if not path.exists():
+        return False
+    lock = FileLock(path, mode=_MODE, thread_local=False)
+    try:
+        lock.acquire(timeout=0.0)
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):  # read-only, or a mount without flock: nobody can hold it there
+        return False
+    lock.release()
+    return False

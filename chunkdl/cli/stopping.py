@@ -1,16 +1,18 @@
 """SIGINT and SIGTERM: cancel the run, and be gone within a second whatever the run does.
 
 Decides when patience ends. A watchdog thread made beforehand does everything: the handler itself only
-puts into a reentrant queue, because it may interrupt any line of Python, locks held included. The second
-signal, or the end of the grace, ends the process at once: nothing on disk depends on a clean exit.
+notes which signal came, because it may interrupt any line of Python, locks held included. And it may never be
+called: Python runs handlers in the main thread, which a mount that hangs can hold for ever. Hence the watchdog
+hears of signals by the byte that the interpreter's own C handler writes. The second signal, or the end of the
+grace, ends the process at once: nothing on disk depends on a clean exit.
 """
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 GRACE_S = 0.8
 # A shell reports a process killed by signal n as 128 + n; 130 and 143 are what scripts look for.
 _SIGNAL_EXIT_BASE = 128
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+# What the watchdog is told, a byte each: the signal's number by the interpreter, the same and this by our handler.
+# Each of both may be missing (the main thread hangs; a loop took the interpreter's bytes for itself).
+_HANDLED = 0x80
+_OVER = b"\0"
 
 
 def exit_code_of(signum: int) -> int:
@@ -47,15 +54,20 @@ class Stopping:
         self._leave = leave
         self._grace_s = grace_s
         self._cancel: Callable[[], object] | None = None
-        self._arrived: SimpleQueue[int | None] = SimpleQueue()
+        self._mouth: socket.socket | None = None
+        self._previous_fd = -1
         self._spoken = threading.Lock()
         self._previous: dict[signal.Signals, _Handler] = {}
 
     def __enter__(self) -> Self:
         """Install the handlers, where that is allowed: in the main thread only."""
         if threading.current_thread() is threading.main_thread():
-            threading.Thread(target=self._watch, name="chunkdl stop watchdog", daemon=True).start()
-            for each in (signal.SIGINT, signal.SIGTERM):
+            ear, mouth = socket.socketpair()
+            mouth.setblocking(False)
+            threading.Thread(target=self._watch, args=(ear, mouth), name="chunkdl stop watchdog", daemon=True).start()
+            self._previous_fd = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+            self._mouth = mouth
+            for each in _STOPPING:
                 self._previous[each] = signal.signal(each, self._on_signal)
         return self
 
@@ -65,8 +77,10 @@ class Stopping:
         """Put the old handlers back. After a signal the watchdog stays: threads may hold up the exit."""
         for each, handler in self._previous.items():
             signal.signal(each, handler)
-        if self._previous and self.signum is None:
-            self._arrived.put(None)
+        if self._mouth is not None:
+            signal.set_wakeup_fd(self._previous_fd)
+            if self.signum is None:
+                self._tell(_OVER)
 
     def attach(self, cancel: Callable[[], object]) -> None:
         """From now on a signal calls ``cancel``, from another thread."""
@@ -80,18 +94,35 @@ class Stopping:
         first = self.signum is None
         if first:
             self.signum = signum
-        self._arrived.put(signum)
+        self._tell(bytes([signum | _HANDLED]))
         if first and self._cancel is None:
             raise KeyboardInterrupt  # nothing runs yet: still importing
 
-    def _watch(self) -> None:
-        signum = self._arrived.get()
-        if signum is None:
-            return
-        if self._cancel is not None:
-            self._cancel()
-        with contextlib.suppress(Empty):  # a second signal shortens the grace
-            self._arrived.get(timeout=self._grace_s)
+    def _tell(self, what: bytes) -> None:
+        """Never waits, and takes no lock: a full buffer says already what there is to say."""
+        if self._mouth is not None:
+            with contextlib.suppress(OSError):
+                self._mouth.send(what)
+
+    def _watch(self, ear: socket.socket, mouth: socket.socket) -> None:
+        with ear, mouth:
+            first = _next_signal(ear)
+            if first is None:
+                return
+            if self._cancel is not None:
+                self._cancel()
+            ear.settimeout(self._grace_s)
+            with contextlib.suppress(TimeoutError):  # a second signal shortens the grace
+                _next_signal(ear, like=first)
+        signum = first & ~_HANDLED
         if self.may_speak():
             self._last_words(exit_code_of(signum))
         self._leave(exit_code_of(signum))
+
+
+def _next_signal(ear: socket.socket, like: int | None = None) -> int | None:
+    """The next of our signals as it was told, None at the end; ``like`` passes over what was told in the other way."""
+    while (told := ear.recv(1)) not in {_OVER, b""}:
+        if told[0] & ~_HANDLED in _STOPPING and like in {None, told[0]}:
+            return told[0]
+    return None

@@ -3,6 +3,9 @@
 Decides what is the same wish, who goes first, and what those who waited need not ask again. It saves requests
 and guards nothing: contents have owners of their own, taken after this and never the other way round, so that
 nobody who holds a content waits for a flight. Where the state folder cannot be used everybody asks.
+
+Whoever takes over from one who was killed or interrupted goes on, and the others wait for it in turn. After one who
+has finished, or failed with an answer, nobody queues: there is little left to do, or nobody can.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chunkdl.errors import StoreError
+from chunkdl.pipeline.state_litter import tidy_state
 from chunkdl.pipeline.turn import Turn
 from chunkdl.transfer.threads import settled
 
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 
 # What those who wait show moves each second; one small write, and more often than other hosts need as a sign of life.
 _TELL_EVERY_S = 1.0
+# So many owners that died one after the other are remembered by name; more would ask once more.
+_MOST_NAMES = 32
 
 
 class Flight:
@@ -51,34 +57,41 @@ class Flight:
             return
         turn = Turn(self._session, self._session.threads.disk, path, path.name)
         telling: asyncio.Task[None] | None = None
+        unfinished = False
         try:
             with suppress(StoreError):  # as if nobody else were there: what is asked twice is no fault
                 owned = await self._first(turn)
                 if owned is not None:
-                    self._known.name = owned.nonce
+                    self._known.name = _named(turn.seen, owned)
                     telling = self._session.engine.spawn(self._tell(owned, done_bytes), f"tell {path.name}")
             yield frozenset(turn.seen)
+        except asyncio.CancelledError:
+            unfinished = True
+            raise
         finally:
             if telling is not None:
                 telling.cancel()
-            await self._in_thread(turn.give_back)
+            await self._in_thread(partial(self._end, turn, unfinished=unfinished))
 
     async def _first(self, turn: Turn) -> Owned | None:
-        """The right to go before others; None if we come after one who has finished or given up.
-
-        Then there is little left to do, or nobody can: either way those who waited need not queue.
-        """
+        """The right to go before others; None if we come after one who has finished or given up."""
         owned = await turn.wait(lambda: False)
-        if owned is None or not turn.seen or owned.generation > 1:
+        if owned is None or not turn.seen or owned.replaced is not None:
             return owned
         await self._in_thread(turn.give_back)
         return None
+
+    def _end(self, turn: Turn, *, unfinished: bool) -> None:
+        turn.give_back(unfinished=unfinished)
+        if not unfinished:  # one who is interrupted has no time for it
+            tidy_state(self._session.settings.state_dir, turn.path.parent)
 
     def _wish(self) -> tuple[str, ...]:
         """What makes two processes do the same work: what is asked for, who may answer, where it goes."""
         settings, reference = self._session.settings, self._reference
         where = settings.local_dir or settings.cache_dir
-        asked = (reference.repo_type, reference.repo_id, reference.revision or "main", reference.path or "")
+        named = (reference.repo_type, reference.repo_id, reference.revision or "main", reference.path or "")
+        asked = (reference.url or "", *named)
         # the revision is in the reference by now, and pace makes no other work
         wanted = replace(self._session.options, revision=None, limit_rate_bytes_per_s=0.0, connections=0)
         return (*asked, repr(astuple(wanted)), settings.trust, str(settings.origin.token is not None), str(where))
@@ -92,3 +105,13 @@ class Flight:
     async def _in_thread(self, call: Callable[[], None]) -> None:
         threads = self._session.threads
         await settled(threads.submit(threads.disk, call))
+
+
+def _named(seen: set[str], owned: Owned) -> str:
+    """What our word is known by: also by the names of those before us, whose word it continues.
+
+    Somebody who waited for them may not have looked while we were there. If we did not wait ourselves and ask anew, our
+    word is newer than theirs, and as good.
+    """
+    before = sorted({*seen, owned.replaced or ""} - {"", owned.nonce})[:_MOST_NAMES]
+    return " ".join((*before, owned.nonce))

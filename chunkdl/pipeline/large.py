@@ -22,6 +22,7 @@ from chunkdl.transfer.content import Content, Identity
 from chunkdl.transfer.journal import Journal
 from chunkdl.transfer.ownership import Owned, Ownership
 from chunkdl.transfer.partfile import PartFile
+from chunkdl.transfer.receipts import Receipts
 from chunkdl.transfer.threads import settled
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class LargeContent:
             if owned is None:
                 yield None
                 return
-            if self._is_placed():
+            if await self._in_thread(self._is_placed):
                 await self._in_thread(self._sweep)
                 yield None
                 return
@@ -123,6 +124,7 @@ class LargeContent:
         def commit(proof: Verified) -> None:
             _still_ours(owned, planned)
             commit_blob(part.fd, part.path, proof, self._paths.blob)
+            Receipts(self._session.settings.state_dir).keep_journal(self._paths.journal, planned.digest)
             with suppress(OSError):  # what is proven and placed stays so; ``tidy`` of the next run takes it away
                 self._paths.journal.unlink(missing_ok=True)
 
@@ -138,11 +140,12 @@ class LargeContent:
             claims=claims,
             guard=guard,
             heartbeat=owned.publish,
+            lane=self._session.lane,
         )
 
     async def _last_flush(self, content: Content) -> None:
         """Whatever ended the block: what is stored is recorded, unless the blob already stands."""
-        if self._paths.journal.exists():
+        if await self._in_thread(self._paths.journal.exists):
             await content.flush()
 
     async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -37,20 +37,20 @@ class Turn:
         self.seen: set[str] = set()  # nonces of those who were waited for
         self._session = session
         self._pool = pool
-        self._path = path
+        self.path = path
         self._what = what
 
     async def wait(self, over: Callable[[], bool]) -> Owned | None:
         """Own it, waiting while somebody else does; None once ``over`` says that nothing is left to wait for.
 
+        ``over`` is asked in a thread: it may look at files.
+
         Raises ``StoreError`` if owner files cannot be made here.
         """
         threads, waiting = self._session.threads, self._session.engine.waiting
-        attempt = partial(Ownership.acquire, self._path, time.monotonic)
+        attempt = partial(Ownership.acquire, self.path, time.monotonic)
         try:
-            while (held := await settled(threads.submit(self._pool, self._own, attempt))) is not None:
-                if over():
-                    return None
+            while (held := await settled(threads.submit(self._pool, self._own, attempt, over))) is not None:
                 waiting(self._what, held.owner, held.published.done_bytes if held.published else 0)
                 await asyncio.sleep(_LOOK_EVERY_S)
                 attempt = partial(held.again)
@@ -58,18 +58,21 @@ class Turn:
             waiting(self._what, None, 0)
         return self.owned
 
-    def give_back(self) -> None:
-        """Blocks for one small file operation; calling twice is harmless."""
+    def give_back(self, *, unfinished: bool = False) -> None:
+        """Blocks for one small file operation; calling twice is harmless.
+
+        ``unfinished`` leaves the work to one of those who wait, else all of them are free to go.
+        """
         if self.owned is not None:
             with suppress(StoreError):  # our end is seen all the same: no reason to call a placed content a failure
-                self.owned.release()
+                self.owned.leave() if unfinished else self.owned.release()
 
-    def _own(self, attempt: Callable[[], Owned | HeldElsewhere]) -> HeldElsewhere | None:
-        """In a thread: who else holds it, or None and it is ours."""
+    def _own(self, attempt: Callable[[], Owned | HeldElsewhere], over: Callable[[], bool]) -> HeldElsewhere | None:
+        """In a thread: who else holds it, or None and it is ours, or nothing is left to wait for."""
         held = attempt()
         if isinstance(held, HeldElsewhere):
             if held.published is not None:
                 self.seen.add(held.published.nonce)
-            return held
+            return None if over() else held
         self.owned = held
         return None

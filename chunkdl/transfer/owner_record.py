@@ -10,7 +10,7 @@ import json
 import zlib
 from dataclasses import asdict, dataclass
 
-from chunkdl.transfer.process_identity import ProcessIdentity
+from chunkdl.process_identity import ProcessIdentity
 
 # One read and one write of one page at most; longest real record is about 350 bytes.
 RECORD_BYTES = 768
@@ -28,6 +28,7 @@ class OwnerRecord:
         generation: 1, and one more at each take-over.
         counter: grows with each publication; how other hosts see that the owner lives.
         done_bytes: bytes stored so far, for whoever waits.
+        left: the owner went before its work was done, and lives on: whoever comes next is its heir.
     """
 
     process: ProcessIdentity
@@ -35,6 +36,7 @@ class OwnerRecord:
     generation: int
     counter: int = 0
     done_bytes: int = 0
+    left: bool = False
 
 
 def encode_owner(record: OwnerRecord) -> bytes:
@@ -66,4 +68,5 @@ def _is_typed(record: OwnerRecord) -> bool:
     process = record.process
     texts = (process.host, process.boot, record.nonce)
     numbers = (process.pid, process.started or 0, record.generation, record.counter, record.done_bytes)
-    return all(type(text) is str for text in texts) and all(type(n) is int and n >= 0 for n in numbers)
+    numbered = all(type(n) is int and n >= 0 for n in numbers)
+    return numbered and all(type(text) is str for text in texts) and type(record.left) is bool

@@ -6,8 +6,10 @@ some NFS; creating a name exclusively and renaming do not. Deliberately knows no
 How it is agreed:
 
 - *No owner file*: whoever creates it owns. It appears complete, as a hard link to a finished file.
-- *The owner is dead* (same host, boot and pid namespace; no such process, or another start time): it
-  is replaced at once, generation + 1.
+- *The owner is dead* (same host, boot and pid namespace; no such process, or another start time), or
+  has said that it left: it is replaced at once, generation + 1.
+- *It is of a former boot of this host, or its file is torn* (a power cut, or it is being written): at
+  once if the file was not written for 10 s, by the file system's own clock, else after so long.
 - *Nobody can tell* (another host): the owner rewrites a counter every 5 s; when an observer has seen
   the same bytes for 30 s by its own monotonic clock, it replaces the owner. Clocks are never compared.
 - *Replacing* takes the right to do so first, by creating ``<owner file>.<generation>`` exclusively,
@@ -30,8 +32,9 @@ from typing import TYPE_CHECKING
 
 from chunkdl import disk
 from chunkdl.errors import StoreBroken
+from chunkdl.file_clock import now_in
+from chunkdl.process_identity import Life, ProcessIdentity, life_of, this_process
 from chunkdl.transfer.owner_record import RECORD_BYTES, OwnerRecord, decode_owner, encode_owner
-from chunkdl.transfer.process_identity import Life, ProcessIdentity, life_of, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
 # of NFS fail-over grace in common set-ups, short beside a download.
 PUBLISH_EVERY_S = 5.0
 STALE_AFTER_S = 30.0
+# Where all else says that the owner is gone, two missed publications are enough: a host that has the same name as
+# ours lives and publishes, and no write of a few hundred bytes takes this long.
+QUIET_AFTER_S = 2 * PUBLISH_EVERY_S
 # Each further try means that another process acted in between; so many in a row is no race any more.
 _TRIES = 16
 # File systems without hard links answer with one of these; there the file is created, then filled.
@@ -50,17 +56,16 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSY
 class StaleWatch:
     """Tells when something has not changed for ``stale_after_s``, by the observer's clock alone."""
 
-    def __init__(self, stale_after_s: float = STALE_AFTER_S) -> None:
+    def __init__(self) -> None:
         """Nothing was seen yet."""
-        self._stale_after_s = stale_after_s
         self._mark: bytes | None = None
         self._since = 0.0
 
-    def observe(self, mark: bytes, now: float) -> bool:
+    def observe(self, mark: bytes, now: float, stale_after_s: float) -> bool:
         """True if every look since ``stale_after_s`` seconds ago has shown this same ``mark``."""
         if mark != self._mark:
             self._mark, self._since = mark, now
-        return now - self._since >= self._stale_after_s
+        return now - self._since >= stale_after_s
 
 
 class Ownership:
@@ -84,19 +89,20 @@ class Ownership:
 
     def claim(self) -> Owned | HeldElsewhere:
         """Own what nobody owns or what its owner has left; else say who holds it. Never waits."""
-        heir_of_silent = False
+        heir_of_silent, replaced = False, None
         with disk.store_errors(self.path):
             for _ in range(_TRIES):
                 data = _read(self.path)
                 owner = decode_owner(data) if data is not None else None
                 if data is None:
+                    replaced = None
                     self._create(self.path, 1)
                 elif owner is not None and owner.nonce == self._nonce:
-                    return Owned(self.path, owner, heir_of_silent=heir_of_silent)
+                    return Owned(self.path, owner, heir_of_silent=heir_of_silent, replaced=replaced)
                 elif (life := self._gone(self.path, data)) is None:
                     return HeldElsewhere(self, owner)
                 else:
-                    heir_of_silent = life is not Life.DEAD
+                    heir_of_silent, replaced = life is Life.UNKNOWN, owner.nonce if owner else ""
                     rival = self._replace(data, owner.generation + 1 if owner else 1)
                     if rival is not None:
                         return HeldElsewhere(self, decode_owner(rival))
@@ -134,13 +140,22 @@ class Ownership:
             self._right(number).unlink(missing_ok=True)
 
     def _gone(self, path: Path, data: bytes) -> Life | None:
-        """DEAD if the process that wrote ``data`` surely is, UNKNOWN if it has only been silent too long, else None."""
+        """None if the process that wrote ``data`` may be at work, else how sure we are that it is gone.
+
+        DEAD: surely. FORMER: as far as this host can tell. UNKNOWN: it has only been silent too long.
+        """
         owner = decode_owner(data)
         life = life_of(owner.process, self.me) if owner else Life.UNKNOWN
-        if life is not Life.UNKNOWN:
-            return life if life is Life.DEAD else None
+        if life is Life.DEAD or (owner and owner.left):
+            return Life.DEAD
+        if life is Life.ALIVE:
+            return None
+        soon = owner is None or life is Life.FORMER
+        if soon and path not in self._watches and _is_quiet(path):
+            return life
         watch = self._watches.setdefault(path, StaleWatch())
-        return life if watch.observe(data, self._clock()) else None
+        silent = watch.observe(data, self._clock(), QUIET_AFTER_S if soon else STALE_AFTER_S)
+        return life if silent else None
 
     def _create(self, path: Path, generation: int) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -167,10 +182,13 @@ class HeldElsewhere:
 class Owned:
     """The right to write one part file. Methods block for one small file operation; raise ``StoreError``."""
 
-    def __init__(self, path: Path, record: OwnerRecord, *, heir_of_silent: bool = False) -> None:
-        """Made by ``Ownership``."""
+    def __init__(
+        self, path: Path, record: OwnerRecord, *, heir_of_silent: bool = False, replaced: str | None = None
+    ) -> None:
+        """Made by ``Ownership``; ``replaced`` is the nonce of the owner taken over from, empty if unreadable."""
         self.path = path
         self.heir_of_silent = heir_of_silent
+        self.replaced = replaced
         self._record = record
         self._turn = Lock()  # a look at the file while it is being rewritten would see neither record
 
@@ -202,8 +220,11 @@ class Owned:
 
         Does nothing if the file is no longer ours: ``still_mine`` tells.
         """
+        self._rewrite(lambda record: replace(record, counter=record.counter + 1, done_bytes=done_bytes))
+
+    def _rewrite(self, change: Callable[[OwnerRecord], OwnerRecord]) -> None:
         with self._turn, disk.store_errors(self.path), suppress(FileNotFoundError):
-            record = replace(self._record, counter=self._record.counter + 1, done_bytes=done_bytes)
+            record = change(self._record)
             fd = disk.open_existing(self.path)
             try:
                 if self._is_mine(_read_fd(fd)):
@@ -211,6 +232,13 @@ class Owned:
                     self._record = record
             finally:
                 os.close(fd)  # NFS sends what was written to the server here
+
+    def leave(self) -> None:
+        """Go before the work is done, and let one of those who wait know that it is theirs now.
+
+        Unlike after ``release`` its heir is told from one who comes after all was done (``replaced``).
+        """
+        self._rewrite(lambda record: replace(record, left=True))
 
     def release(self) -> None:
         """Give the right back, if it is still ours; calling twice is harmless."""
@@ -224,10 +252,17 @@ class Owned:
         return found is not None and (found.nonce, found.generation) == (self._record.nonce, self.generation)
 
 
+def _is_quiet(path: Path) -> bool:
+    """True if nobody has written to the file for long enough; False where that cannot be found out."""
+    with suppress(OSError):
+        return now_in(path.parent) - path.lstat().st_mtime >= QUIET_AFTER_S
+    return False
+
+
 def _read(path: Path) -> bytes | None:
     """What is in an owner file, or None if there is none; never through a link."""
     try:
-        fd = disk.open_existing(path)
+        fd = disk.open_to_read(path)
     except FileNotFoundError:
         return None
     try:

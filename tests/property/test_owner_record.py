@@ -6,8 +6,8 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chunkdl.process_identity import ProcessIdentity
 from chunkdl.transfer.owner_record import RECORD_BYTES, OwnerRecord, decode_owner, encode_owner
-from chunkdl.transfer.process_identity import ProcessIdentity
 
 numbers = st.integers(0, 1 << 62)
 processes = st.builds(

@@ -30,6 +30,11 @@ def broken_rules(hub, repo=None, *, finished=False):
     return found
 
 
+def half_made(folder):
+    """What was being written below ``folder``."""
+    return sorted(each.name for each in folder.rglob("*.chunkdl-new"))
+
+
 def _of_repo(folder):
     names = {each.name for each in folder.iterdir()}
     yield from (f"foreign in {folder.name}: {name}" for name in names - _REPO)
@@ -74,8 +79,6 @@ def _of_content(folder, repo, *, finished):
     if lacking and (ref.exists() or tree.exists()):
         yield f"a ref or tree without {lacking}"
     if finished:
-        # What a killed process was about to rename stays, as small as it is, until the cache is pruned.
-        ours = (each for each in (folder / "blobs").glob("*.chunkdl-*") if not each.name.endswith(".chunkdl-new"))
-        yield from (f"left over: {each.name}" for each in ours)
+        yield from (f"left over: {each.name}" for each in (folder / "blobs").glob("*.chunkdl-*"))
         if not ref.exists():
             yield "no ref"

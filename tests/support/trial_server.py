@@ -2,10 +2,11 @@
 
 Each line on stdin is a trial (JSON): ``argv``, ``environ``, ``limit_s`` and what is done to it: ``kill_at`` or
 ``fail_at`` (the n-th change of the disk), ``kill_at_the`` (the n-th of a name), ``record`` (a file that gets the
-changes), ``jumps`` (of the clocks), ``nofile`` (descriptors).
+changes), ``jumps`` (of the clocks), ``nofile`` (descriptors), ``who`` (user, group, umask; takes root).
 The answer is one line: how it ended, what it said, how many changes there were.
 """
 
+import codecs
 import errno
 import json
 import os
@@ -27,6 +28,7 @@ import importlib  # noqa: E402
 import pkgutil  # noqa: E402
 
 import chunkdl  # noqa: E402
+from chunkdl.core.selection_rules import rules  # noqa: E402
 from tests.support.disk_log import DiskLog  # noqa: E402
 
 HANGS = -1000  # the status of a trial that had to be ended
@@ -72,6 +74,8 @@ def _torn(name, real, args):
 
 def run(trial):
     """In the fork: one command; returns its exit code."""
+    if "who" in trial:
+        become(*trial["who"])
     if "nofile" in trial:
         resource.setrlimit(resource.RLIMIT_NOFILE, (trial["nofile"], trial["nofile"]))
     os.environ.update(trial["environ"])
@@ -87,6 +91,20 @@ def run(trial):
         return main(trial["argv"])
     except SystemExit as end:
         return end.code
+
+
+def become(user, group, umask):
+    """Somebody else from now on, who has only ``group`` in common with others.
+
+    The interpreter may lie where only root can read: what it would still import is imported before.
+    """
+    for each in ("ascii", "idna", "latin-1", "punycode"):
+        codecs.lookup(each)
+    rules()
+    os.umask(umask)
+    os.setgroups([group])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
 
 
 def in_fork(trial, folder):
@@ -117,6 +135,7 @@ def answered(trial):
     """Run one trial in a fork and describe its end."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        folder.chmod(0o777)  # a trial may be another user's
         began = time.monotonic()
         pid = os.fork()
         if pid == 0:

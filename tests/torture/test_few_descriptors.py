@@ -14,14 +14,24 @@ from tests.support.trials import FACTOR
 WEIGHTS = {f"w-{number:02}.safetensors": SeededContent(100 + number, (1 << 20) + 4096) for number in range(24)}
 SMALL = {f"small-{number}.json": b"[%d]" % number for number in range(20)}
 REPO = HubRepo("org/name", {**WEIGHTS, **SMALL})
-TOO_FEW = (6, 8, 12, 18, 27)
-ENOUGH = (28, 31, 40, 64, 100, 256)
+LEAST = 28  # a content, its journal and lock, two connections, and what an interpreter with an event loop has open
+TOO_FEW = (6, 8, 12, 18, LEAST - 1)
+ENOUGH = (LEAST, 31, 40, 64, 100, 256)
+MANY = 24  # sources, all of which are asked at once
+LEAST_OF_MANY = 16 + MANY + 3
 
 
 @pytest.fixture(scope="module")
 def urls():
     with ExitStack() as stack:
         servers = [stack.enter_context(MirrorServer([REPO]).in_thread()) for _ in range(3)]
+        yield [each.url for each in servers]
+
+
+@pytest.fixture(scope="module")
+def many_urls():
+    with ExitStack() as stack:
+        servers = [stack.enter_context(MirrorServer([REPO]).in_thread()) for _ in range(MANY)]
         yield [each.url for each in servers]
 
 
@@ -43,3 +53,18 @@ def test_few_are_enough(tmp_path, workers, urls):
         assert broken_rules(folder / "hub", REPO, finished=True) == []
 
     workers.each(judge, ENOUGH if FACTOR == 1 else range(28, 257, 9))
+
+
+def test_many_sources_take_one_each_or_are_refused_at_once(tmp_path, workers, many_urls):
+    def judge(server, nofile):
+        folder = tmp_path / str(nofile)
+        ending = server.run(folder, *many_urls, nofile=nofile)
+        if nofile < LEAST_OF_MANY:
+            assert ending.status == 6, ending
+            assert f"{MANY} sources take {LEAST_OF_MANY}" in ending.err
+            assert "ulimit -n" in ending.err
+        else:
+            assert ending.status == 0, f"{nofile} descriptors: {ending}"
+            assert broken_rules(folder / "hub", REPO, finished=True) == []
+
+    workers.each(judge, [LEAST, LEAST_OF_MANY - 1, LEAST_OF_MANY, LEAST_OF_MANY + 1, LEAST_OF_MANY + 9])

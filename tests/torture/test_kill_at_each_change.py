@@ -12,7 +12,7 @@ import signal
 import pytest
 
 from chunkdl.testing import HubRepo, MirrorServer, SeededContent
-from tests.support.cache_rules import broken_rules
+from tests.support.cache_rules import broken_rules, half_made
 from tests.support.trials import FACTOR, copied, half_fetched, seeded
 
 SIZE = 5 << 20  # two segments, a journal, and 0.4 s at the rate below: two flushes
@@ -69,6 +69,7 @@ def test_a_kill_at_the_nth_change_is_never_seen_afterwards(tmp_path, workers, ur
         again = server.run(folder, url)
         assert again.status == 0, f"after a kill at {number}, {changes[number - 1]}: {again}"
         assert broken_rules(folder / "hub", REPO, finished=True) == [], f"after a kill at {number} and another run"
+        assert half_made(folder / "state") == [], f"after a kill at {number} and another run"
         shutil.rmtree(folder)
 
     step = max(1, step // FACTOR)

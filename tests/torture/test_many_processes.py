@@ -20,12 +20,13 @@ from tests.support.cache_rules import broken_rules
 SIZE = 3 << 20  # enough for a part file
 RATE = 1 << 20  # bytes a second: time for a few interpreters to start
 CROWDED_RATE = 300 << 10  # and for twenty
+EASY_RATE = 4 << 20  # once everybody stands where the test wants them, the rest is only waited for
 # What a lease that lost its tail, or a process that was killed, had on the wire or in its buffers.
 ON_THE_WIRE = 1 << 19
 LIMIT_S = 40.0  # of every wait
 SOON_S = 1.0
-# A look each half second and a busy machine; silence alone would be believed after thirty.
-AT_ONCE_S = 6.0
+# A look each half second and a very busy machine; silence alone would be believed after thirty.
+AT_ONCE_S = 15.0
 PROGRAM = """
 import fcntl
 fcntl.flock = lambda *_: None
@@ -49,7 +50,7 @@ class Command:
             )
         )
         stack.callback(self.process.kill)
-        self.said = []
+        self.said, self._silent = [], False
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -59,16 +60,25 @@ class Command:
             with self._news:
                 self.said.append(json.loads(line))
                 self._news.notify_all()
+        with self._news:
+            self._silent = True
+            self._news.notify_all()
 
     def until(self, wanted):
         """The first thing that it says, from now or before, and is ``wanted``."""
         with self._news:
-            assert self._news.wait_for(lambda: any(map(wanted, self.said)), LIMIT_S), self.said[-3:]
+            self._news.wait_for(lambda: self._silent or any(map(wanted, self.said)), LIMIT_S)
+            assert any(map(wanted, self.said)), self.said[-3:]
             return next(filter(wanted, self.said))
 
     def waits_for(self, owner):
         """True once it says that it waits for ``owner``."""
         return self.until(lambda each: f"process {owner.process.pid} " in (each.get("waiting_for") or ""))
+
+    def is_told_of(self, others):
+        """True once it has said that it waits for one of ``others``."""
+        awaited = [event.get("waiting_for") or "" for event in self.said]
+        return any(f"process {each.process.pid} " in name for each in others for name in awaited)
 
     def ended(self):
         """Exit code and what it wrote on stdout."""
@@ -126,6 +136,7 @@ def test_one_of_many_identifies_and_fetches_and_the_others_show_its_progress(tmp
         commands = [Command(stack, tmp_path, origin) for _ in range(crowd)]
         _, waiting = sort(commands)
         waiting[0].until(lambda event: is_waiting(event) and event["done_bytes"] > 0)
+        origin.rate_bytes_per_s = EASY_RATE
         assert_same_end(commands)
         assert asked(origin) == (1, 1)
         assert SIZE <= origin.bytes_served <= SIZE + ON_THE_WIRE
@@ -133,17 +144,56 @@ def test_one_of_many_identifies_and_fetches_and_the_others_show_its_progress(tmp
     assert list(tmp_path.glob("state/**/*.owner*")) == []
 
 
-def test_those_who_wait_for_a_killed_process_finish_its_work_and_fetch_nothing_twice(tmp_path):
-    with served(rate=CROWDED_RATE) as (origin, stack):
-        commands = [Command(stack, tmp_path, origin) for _ in range(5)]
+def one_that_goes_on(waiting):
+    """Of those who waited for one who is gone: the one that takes over; the others wait for it in turn."""
+    for each in waiting:
+        each.until(lambda event, each=each: is_planned(event) or each.is_told_of(waiting))
+    heirs = [each for each in waiting if any(map(is_planned, each.said))]
+    assert len(heirs) == 1
+    for each in waiting:
+        if each is not heirs[0]:
+            each.waits_for(heirs[0])
+    return heirs[0]
+
+
+def fetching(commands):
+    """Those who planned to fetch anything: who waited for one that finished plans too, and finds all in place."""
+    return [each for each in commands if any(is_planned(event) and event["bytes_to_fetch"] for event in each.said)]
+
+
+@pytest.mark.parametrize(("crowd", "rate"), [(5, RATE // 2), (12, CROWDED_RATE)])
+def test_one_of_those_who_wait_for_a_killed_process_takes_over_at_once_and_asks_nothing_again(tmp_path, crowd, rate):
+    with served(rate=rate) as (origin, stack):
+        commands = [Command(stack, tmp_path, origin) for _ in range(crowd)]
         owner, waiting = sort(commands)
         waiting[0].until(lambda event: is_waiting(event) and event["done_bytes"] > 0)
         owner.process.kill()
         owner.ended()
+        began = time.monotonic()
+        heir = one_that_goes_on(waiting)
+        assert time.monotonic() - began < AT_ONCE_S
         late = Command(stack, tmp_path, origin)
+        late.waits_for(heir)
+        origin.rate_bytes_per_s = EASY_RATE
         assert_same_end([*waiting, late])
+        assert fetching([*waiting, late]) == [heir]
+        assert asked(origin) == (1, 1)
         assert origin.bytes_served <= SIZE + 2 * ON_THE_WIRE
     assert broken_rules(tmp_path / "hub", a_repo(), finished=True) == []
+    assert list(tmp_path.glob("state/**/*.owner*")) == []
+
+
+def test_whoever_comes_in_the_moment_of_the_kill_changes_nothing_for_those_who_wait(tmp_path):
+    """A newcomer may be the first to find the owner dead. It has waited for nobody, hence asks: itself, and alone."""
+    with served() as (origin, stack):
+        owner, waiting = sort([Command(stack, tmp_path, origin) for _ in range(3)])
+        owner.process.kill()
+        owner.ended()
+        everybody = [*waiting, Command(stack, tmp_path, origin)]
+        assert_same_end(everybody)
+        assert len(fetching(everybody)) == 1
+        assert asked(origin) <= (2, 2)
+        assert origin.bytes_served <= SIZE + 2 * ON_THE_WIRE
 
 
 def test_who_waits_can_be_interrupted_at_once_and_a_dry_run_never_waits(tmp_path):
@@ -161,14 +211,15 @@ def test_who_waits_can_be_interrupted_at_once_and_a_dry_run_never_waits(tmp_path
 
 def test_an_owner_that_is_interrupted_leaves_the_work_to_those_who_wait(tmp_path):
     with served() as (origin, stack):
-        owner, waiting = sort([Command(stack, tmp_path, origin) for _ in range(3)])
+        owner, waiting = sort([Command(stack, tmp_path, origin) for _ in range(4)])
         began = time.monotonic()
         owner.process.send_signal(signal.SIGTERM)
         assert owner.process.wait(LIMIT_S) == 143
         assert time.monotonic() - began < SOON_S
-        for each in waiting:
-            each.until(is_planned)
+        heir = one_that_goes_on(waiting)
+        origin.rate_bytes_per_s = EASY_RATE
         assert_same_end(waiting)
+        assert fetching(waiting) == [heir]
         assert asked(origin) == (1, 1)
         assert origin.bytes_served <= SIZE + 2 * ON_THE_WIRE
 

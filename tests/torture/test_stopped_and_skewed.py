@@ -22,6 +22,9 @@ from tests.support.trials import FACTOR, seeded
 SIZE = 15 << 20
 RATE = 4 << 20  # bytes a second of each of three mirrors: 1.3 seconds
 REPO = HubRepo("org/name", {"config.json": b"{}", "model.safetensors": SeededContent(35, SIZE)})
+# Long enough that what stood in socket buffers during a stop, and was taken at once, is little of it.
+LONG = 40 << 20
+LONG_REPO = HubRepo("org/long", {"config.json": b"{}", "model.safetensors": SeededContent(36, LONG)})
 HOUR_S, YEAR_S = 3600.0, 365.25 * 86_400
 # Without a jump it takes 1.4 s; after one, retries wait by a clock that goes on as before.
 PATIENCE_S = 15.0
@@ -39,15 +42,17 @@ JUMPS = {
 @pytest.fixture
 def mirrors():
     with ExitStack() as stack:
-        yield [stack.enter_context(MirrorServer([REPO], rate_bytes_per_s=RATE).in_thread()) for _ in range(3)]
+        repos = [REPO, LONG_REPO]
+        yield [stack.enter_context(MirrorServer(repos, rate_bytes_per_s=RATE).in_thread()) for _ in range(3)]
 
 
-def assert_nobody_is_punished(report):
+def assert_nobody_is_punished(report, size=SIZE, harmless=frozenset()):
+    """``harmless`` are states that a host may end in beside the ordinary ones."""
     assert report["ok"]
     assert len(report["hosts"]) == 3
     for host in report["hosts"]:
-        assert host["state"] != "excluded", host
-        assert host["bytes"] > SIZE / 30, "it was given up"
+        assert host["state"] not in {"excluded", "cooling"} - harmless, json.dumps(host)
+        assert host["bytes"] > size / 10, f"of three that are alike one gave far less: {report['hosts']}"
 
 
 @pytest.mark.parametrize("jumps", JUMPS.values(), ids=JUMPS)
@@ -55,7 +60,9 @@ def test_a_clock_that_jumps_in_mid_transfer_harms_nobody(tmp_path, workers, mirr
     ending = workers.one(tmp_path, *[each.url for each in mirrors], flags=("--json",), jumps=jumps)
     assert ending.status == 0, ending
     assert ending.took_s < PATIENCE_S, ending
-    assert_nobody_is_punished(json.loads(ending.out))
+    # A connection that is being made while a minute seems to pass has failed, and its host cools for a moment; it must
+    # still give its share.
+    assert_nobody_is_punished(json.loads(ending.out), harmless={"cooling"} if "monotonic" in jumps else frozenset())
     assert broken_rules(tmp_path / "hub", REPO, finished=True) == []
     again = workers.one(tmp_path, *[each.url for each in mirrors], flags=("--json", "--force"))
     assert again.status == 0, again
@@ -80,18 +87,19 @@ def test_a_process_stopped_in_mid_transfer_goes_on(tmp_path, mirrors):
     rng = random.Random(seeded())
     environ = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "CHUNKDL_STATE_DIR": str(tmp_path / "state")}
     more = [argument for each in mirrors[1:] for argument in ("--mirror", each.url)]
-    command = [sys.executable, "-m", "chunkdl", "fetch", "org/name", "--origin", mirrors[0].url, *more, "--json"]
+    command = [sys.executable, "-m", "chunkdl", "fetch", "org/long", "--origin", mirrors[0].url, *more, "--json"]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         for stop in range(2 + FACTOR):
             assert_still_runs_after(process, rng.uniform(0.2, 0.4) + (0.4 if stop == 0 else 0.0))
             process.send_signal(signal.SIGSTOP)
-            # One longer than every limit of a first byte or a stall, in the long form.
-            assert_still_runs_after(process, rng.uniform(0.2, 0.6) if FACTOR == 1 else rng.uniform(10, 40))
+            # One that the clock must see as such; longer than every limit of a first byte or a stall, in the long form.
+            brief = rng.uniform(2.2, 2.6) if stop == 1 else rng.uniform(0.2, 0.6)
+            assert_still_runs_after(process, brief if FACTOR == 1 else rng.uniform(10, 40))
             process.send_signal(signal.SIGCONT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert_nobody_is_punished(json.loads(out))
-    assert broken_rules(tmp_path / "hub", REPO, finished=True) == []
+    assert_nobody_is_punished(json.loads(out), LONG)
+    assert broken_rules(tmp_path / "hub") == []
 
 
 def assert_still_runs_after(process, seconds):

@@ -3,7 +3,7 @@ import stat
 import subprocess
 import sys
 
-from chunkdl.assemble.hub_lock import HubLock
+from chunkdl.assemble.hub_lock import HubLock, is_held
 
 # What a second process does when huggingface_hub is told not to wait.
 TRY = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)"
@@ -58,3 +58,14 @@ def test_a_link_under_the_locks_name_is_not_followed(tmp_path):
     with HubLock(tmp_path / "x.lock") as lock:
         assert not lock.held
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_whether_somebody_holds_a_lock_is_told_without_making_one(tmp_path):
+    path = tmp_path / "x.lock"
+    assert not is_held(path)
+    assert not path.exists()
+    lock = HubLock(path)
+    assert lock.acquire()
+    assert is_held(path)
+    lock.release()
+    assert not is_held(path)

@@ -71,7 +71,7 @@ class Waiting:
 
 def session_with(threads, **options):
     options = {"force": False, **options}
-    return SimpleNamespace(threads=threads, engine=Waiting(), options=SimpleNamespace(**options))
+    return SimpleNamespace(lane=None, threads=threads, engine=Waiting(), options=SimpleNamespace(**options))
 
 
 @pytest.fixture

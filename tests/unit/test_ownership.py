@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import pytest
 
+from chunkdl import process_identity
 from chunkdl.errors import StoreBroken, StoreDenied
-from chunkdl.transfer import ownership, process_identity
+from chunkdl.process_identity import Life, ProcessIdentity, life_of, this_process
+from chunkdl.transfer import ownership
 from chunkdl.transfer.owner_record import OwnerRecord, decode_owner, encode_owner
-from chunkdl.transfer.ownership import STALE_AFTER_S, HeldElsewhere, Owned, Ownership, StaleWatch
-from chunkdl.transfer.process_identity import Life, ProcessIdentity, life_of, this_process
+from chunkdl.transfer.ownership import QUIET_AFTER_S, STALE_AFTER_S, HeldElsewhere, Owned, Ownership, StaleWatch
 
 
 class Clock:
@@ -33,6 +34,8 @@ def path(tmp_path):
 
 
 ME = this_process()
+BOOT_ID = ME.boot.partition("/")[0]
+FORMER = replace(ME, boot="another/pid:[1]")
 STRANGER = replace(ME, host="node17", boot="another/pid:[1]")
 
 
@@ -112,12 +115,12 @@ def test_another_process_that_got_the_same_id_is_not_the_owner(path, clock):
     "process",
     [
         STRANGER,
-        replace(ME, boot="other boot/pid:[1]", pid=1),
+        replace(ME, boot=f"{BOOT_ID}/pid:[1]", pid=1),
         replace(ME, host="other"),
         replace(ME, boot="", started=None),
         replace(ME, started=None),
     ],
-    ids=["other host", "other boot or container", "same boot id elsewhere", "nothing known", "start unknown"],
+    ids=["other host", "other container", "same boot id elsewhere", "nothing known", "start unknown"],
 )
 def test_an_owner_that_nobody_can_look_up_is_replaced_after_silence(path, clock, process):
     left_behind(path, process)
@@ -151,6 +154,68 @@ def test_an_unreadable_owner_file_is_a_silent_owner(path, clock, content):
     clock.now += STALE_AFTER_S
     owned = held.again()
     assert (owned.generation, owned.heir_of_silent) == (1, True)
+
+
+def long_ago(path, seconds=QUIET_AFTER_S + 1):
+    then = path.stat().st_mtime - seconds
+    os.utime(path, (then, then))
+
+
+@pytest.mark.parametrize("content", [b"", bytes(768), encode_owner(OwnerRecord(FORMER, "n", 3))])
+def test_after_a_reboot_or_a_power_cut_nobody_waits_for_an_owner_file_of_before(path, clock, content):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    long_ago(path)
+    owned = Ownership.acquire(path, clock)
+    assert isinstance(owned, Owned)
+    assert names(path) == [path.name]
+
+
+@pytest.mark.parametrize("content", [b"", bytes(768), encode_owner(OwnerRecord(FORMER, "n", 3))])
+def test_one_that_was_written_just_now_may_be_a_namesake_s_or_half_written_and_is_watched(path, clock, content):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    held = Ownership.acquire(path, clock)
+    clock.now += QUIET_AFTER_S - 0.1
+    held = held.again()
+    assert isinstance(held, HeldElsewhere)
+    clock.now += 0.2
+    assert isinstance(held.again(), Owned)
+
+
+def test_a_namesake_of_this_host_that_publishes_is_never_replaced(path, clock):
+    left_behind(path, FORMER)
+    held = Ownership.acquire(path, clock)
+    for counter in range(5):
+        clock.now += QUIET_AFTER_S - 1
+        left_behind(path, FORMER, counter=counter + 1)
+        held = held.again()
+        assert isinstance(held, HeldElsewhere)
+
+
+def test_where_a_file_s_age_cannot_be_asked_a_torn_one_is_watched(path, clock, monkeypatch):
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    long_ago(path)
+
+    def refuse(_):
+        raise OSError(errno.EROFS, "read-only")
+
+    monkeypatch.setattr(ownership, "now_in", refuse)
+    assert isinstance(Ownership.acquire(path, clock), HeldElsewhere)
+
+
+def test_who_leaves_its_work_has_an_heir_and_who_finished_has_none(path, clock):
+    owned = Ownership.acquire(path, clock)
+    held = Ownership.acquire(path, clock)
+    owned.leave()
+    heir = held.again()
+    assert (heir.generation, heir.replaced, heir.heir_of_silent) == (2, owned.nonce, False)
+    owned.release()
+    assert heir.still_mine(), "who left has nothing to give back"
+    held = Ownership.acquire(path, clock)
+    heir.release()
+    assert held.again().replaced is None
 
 
 def test_a_replaced_owner_notices_and_can_neither_publish_nor_release(path, clock):
@@ -305,12 +370,12 @@ def test_an_owner_file_that_is_a_link_is_refused(path, clock):
 
 
 def test_a_watch_counts_only_its_own_clock_and_starts_over_at_each_change():
-    watch = StaleWatch(30.0)
-    assert watch.observe(b"1", 100.0) is False
-    assert watch.observe(b"1", 129.9) is False
-    assert watch.observe(b"2", 130.0) is False
-    assert watch.observe(b"2", 159.9) is False
-    assert watch.observe(b"2", 160.0) is True
+    watch = StaleWatch()
+    assert watch.observe(b"1", 100.0, STALE_AFTER_S) is False
+    assert watch.observe(b"1", 129.9, STALE_AFTER_S) is False
+    assert watch.observe(b"2", 130.0, STALE_AFTER_S) is False
+    assert watch.observe(b"2", 159.9, STALE_AFTER_S) is False
+    assert watch.observe(b"2", 160.0, STALE_AFTER_S) is True
 
 
 def test_life_of_processes():
@@ -319,5 +384,17 @@ def test_life_of_processes():
     assert life_of(a_dead_process(), ME) is Life.DEAD
     assert life_of(replace(ME, pid=1 << 70), ME) is Life.DEAD
     assert life_of(STRANGER, ME) is Life.UNKNOWN
+    assert life_of(FORMER, ME) is Life.FORMER
+    assert life_of(replace(ME, boot=f"{BOOT_ID}/pid:[1]"), ME) is Life.UNKNOWN, "another container"
     nowhere = ProcessIdentity("mac", "", 1, None)
     assert life_of(nowhere, nowhere) is Life.UNKNOWN
+
+
+def test_a_stamp_in_a_file_name_tells_whether_its_process_lives():
+    assert process_identity.life_of_stamped(process_identity.stamp()) is Life.ALIVE
+    where = process_identity.stamp().partition("-")[0]
+    dead = a_dead_process()
+    assert process_identity.life_of_stamped(f"{where}-{dead.pid}-{dead.started}") is Life.DEAD
+    assert process_identity.life_of_stamped(f"{where}-{ME.pid}-{ME.started + 1}") is Life.DEAD
+    for foreign in (f"00000000-{ME.pid}-{ME.started}", where, f"{where}-", f"{where}-x-1", f"{where}-1", ""):
+        assert process_identity.life_of_stamped(foreign) is Life.UNKNOWN

@@ -4,15 +4,19 @@ Decides what "the same host" means and when a process is certainly dead. A proce
 nothing: it is reused, and two containers that share a cache folder have the same ids for other
 processes. Hence host name, boot id and pid namespace must agree before an id is looked up, and the
 start time must agree before it is believed.
+
+Known by few and depending on nothing: owner files and the names of half-made files both say it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -46,12 +50,17 @@ class Life(StrEnum):
 
     ALIVE = "alive"
     DEAD = "dead"
+    FORMER = "former"  # of this host before it was booted again, or of another host that has the same name
     UNKNOWN = "unknown"
 
 
 def this_process() -> ProcessIdentity:
     """The identity of the calling process."""
-    pid = os.getpid()
+    return _identity_of(os.getpid())
+
+
+@lru_cache(maxsize=2)  # it names each small file that is written; after a fork the id is another one
+def _identity_of(pid: int) -> ProcessIdentity:
     return ProcessIdentity(socket.gethostname()[:_HOST_LENGTH], _boot(), pid, _started(pid))
 
 
@@ -67,14 +76,41 @@ def _boot() -> str:
 
 def life_of(other: ProcessIdentity, me: ProcessIdentity) -> Life:
     """Whether ``other`` lives, as far as ``me`` can tell from here."""
-    if not me.boot or (other.host, other.boot) != (me.host, me.boot):
+    if not me.boot or not other.boot or other.host != me.host:
         return Life.UNKNOWN
+    if other.boot != me.boot:
+        return Life.UNKNOWN if _boot_id(other.boot) == _boot_id(me.boot) else Life.FORMER
     if not _exists(other.pid):
         return Life.DEAD
     started = _started(other.pid)
     if started is None or other.started is None:
         return Life.UNKNOWN  # hidden by hidepid, or it ended just now: the next look tells
     return Life.ALIVE if started == other.started else Life.DEAD
+
+
+def _boot_id(boot: str) -> str:
+    return boot.partition("/")[0]
+
+
+def stamp() -> str:
+    """The calling process, in letters that a file name may hold: where it runs (hashed), its id, its start."""
+    me = this_process()
+    return f"{_where(me)}-{me.pid}-{me.started or 0}"
+
+
+def life_of_stamped(text: str) -> Life:
+    """Whether the process that bears this ``stamp`` lives; UNKNOWN for one of elsewhere, or what is no stamp."""
+    me = this_process()
+    where, _, process = text.partition("-")
+    pid, _, started = process.partition("-")
+    if where != _where(me) or not (pid.isdecimal() and started.isdecimal()):
+        return Life.UNKNOWN
+    return life_of(ProcessIdentity(me.host, me.boot, int(pid), int(started) or None), me)
+
+
+def _where(process: ProcessIdentity) -> str:
+    """Eight digits are enough: a stranger's id would also have to be taken by another process here."""
+    return hashlib.sha256(f"{process.host}/{process.boot}".encode()).hexdigest()[:8]
 
 
 def _exists(pid: int) -> bool:
