@@ -7,7 +7,7 @@
     │     └── OfflineMiss              3    offline, and the cache does not hold it
     ├── AccessDenied                   3    gated, private, 401
     ├── TransportError                 4    one exchange with one mirror failed
-    │     ├── ConnectFailed  Stalled  HTTPStatus  SignatureExpired  BodyCutShort
+    │     ├── ConnectFailed  Stalled  HTTPStatus  SignatureExpired  BodyCutShort  FileReplaced
     │     └── MirrorMisbehaved              RangeMismatch  ContentEncoded  NotTheFile  RedirectRefused
     ├── TransferFailed                 4    every source gave up; the causes are an ExceptionGroup
     ├── AuthorityUnreachable           4    nobody may say what the files are
@@ -21,6 +21,11 @@ Misuse of the library is ``TypeError`` or ``ValueError``; a broken invariant is 
 """
 
 from __future__ import annotations
+
+from typing import Literal
+
+# What an ArtifactNotFound lacks: clients of the hub act on the difference.
+Missing = Literal["", "repository", "revision", "file"]
 
 
 class ChunkdlError(Exception):
@@ -59,10 +64,15 @@ class ReferenceInvalid(UsageError):
 
 
 class ArtifactNotFound(ChunkdlError):
-    """The repository, revision, file or pattern does not exist."""
+    """The repository, revision, file or pattern does not exist; ``missing`` is which of them, empty if none is said."""
 
     exit_code = 3
     code = "not-found"
+
+    def __init__(self, message: str, *, missing: Missing = "", **parts: str | None) -> None:
+        """``parts`` are those of every error."""
+        super().__init__(message, hint=parts.get("hint") or "", mirror=parts.get("mirror"), file=parts.get("file"))
+        self.missing = missing
 
 
 class OfflineMiss(ArtifactNotFound):
@@ -72,10 +82,15 @@ class OfflineMiss(ArtifactNotFound):
 
 
 class AccessDenied(ChunkdlError):
-    """Gated, private, or the token is not accepted."""
+    """Gated, private, or the token is not accepted; ``gated`` if a licence has to be accepted first."""
 
     exit_code = 3
     code = "access-denied"
+
+    def __init__(self, message: str, *, gated: bool = False, **parts: str | None) -> None:
+        """``parts`` are those of every error."""
+        super().__init__(message, hint=parts.get("hint") or "", mirror=parts.get("mirror"), file=parts.get("file"))
+        self.gated = gated
 
 
 class TransportError(ChunkdlError):
@@ -128,6 +143,18 @@ class HTTPStatus(TransportError):
         self.error_code = error_code
         self.retryable = status in RETRYABLE_STATUS
 
+    def because(self, said: str) -> HTTPStatus:
+        """The same with the reason that the peer gave, which must be fit to be printed."""
+        return HTTPStatus(
+            f"{self.message} ({said})",
+            status=self.status,
+            retry_after_s=self.retry_after_s,
+            error_code=self.error_code,
+            hint=self.hint,
+            mirror=self.mirror,
+            file=self.file,
+        )
+
 
 # RFC 9110 calls these transient; 408 and 429 are asked to come back, the rest are gateways in trouble.
 RETRYABLE_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -137,6 +164,13 @@ class SignatureExpired(TransportError):
     """A signed URL answered 403: resolve again before blaming the mirror."""
 
     code = "signature-expired"
+
+
+class FileReplaced(TransportError):
+    """Another file stands at the address by now, and nothing but its state told which one was begun."""
+
+    code = "replaced"
+    retryable = False
 
 
 class MirrorMisbehaved(TransportError):

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from urllib.parse import urlsplit
 
-_HEX_LENGTHS = {"sha256": 64, "git-sha1": 40}
+# A prefix of fewer than 8 digits would not even tell two files of one folder apart (torch.hub asks for 8 or more).
+_HEX_LENGTHS = {"sha256": "64", "git-sha1": "40", "sha256-prefix": "8,63", "unproven": "64"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 MIB = 1 << 20
@@ -18,15 +20,21 @@ GIB = 1 << 30
 
 
 class DigestAlgorithm(StrEnum):
-    """How a publisher names content: LFS files by sha256, plain git files by git's blob sha1."""
+    """How a publisher names content: LFS files by sha256, plain git files by git's blob sha1.
+
+    The last two stand in where a publisher says less: the first digits of a sha256, as torch's file names carry
+    them; or nothing, and then the digits name the address and the state in which it was found, not the content.
+    """
 
     SHA256 = "sha256"
     GIT_SHA1 = "git-sha1"
+    SHA256_PREFIX = "sha256-prefix"
+    UNPROVEN = "unproven"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:
-    """A publisher's cryptographic name for content; ``hex`` is also the blob's name in the cache."""
+    """A publisher's name for content, as far as there is one; ``hex`` is also the blob's name in the cache."""
 
     algorithm: DigestAlgorithm
     hex: str
@@ -37,6 +45,22 @@ class Digest:
         if not re.fullmatch(rf"[0-9a-f]{{{wanted}}}", self.hex):
             msg = f"not a {self.algorithm} digest: {self.hex!r}"
             raise ValueError(msg)
+
+    @property
+    def strength(self) -> Strength:
+        """What bytes of the right length that match it prove."""
+        return _STRENGTHS.get(self.algorithm, Strength.DIGEST)
+
+    @property
+    def names_content(self) -> bool:
+        """True if no other content can have it."""
+        return self.strength is Strength.DIGEST
+
+    def fits(self, sha256: str) -> bool:
+        """Whether content of this sha256 (64 hex digits) may be what is named; git's names say nothing of it."""
+        if self.algorithm is DigestAlgorithm.UNPROVEN:
+            return True
+        return self.algorithm is not DigestAlgorithm.GIT_SHA1 and sha256.startswith(self.hex)
 
     def __str__(self) -> str:
         """``sha256:<64 hex>`` or ``git-sha1:<40 hex>``, the form of JSON output and lock files."""
@@ -97,12 +121,23 @@ class Hub(StrEnum):
     TORCH = "torch"
     URL = "url"
 
+    @property
+    def names_files(self) -> bool:
+        """True where a reference names one file by itself, and no repository."""
+        return self in {Hub.TORCH, Hub.URL}
+
+    @property
+    def default_revision(self) -> str:
+        """The branch that is meant where no revision is named."""
+        return "master" if self is Hub.MODELSCOPE else "main"
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """What the user typed, parsed; ``revision`` None means the hub's default, ``main``.
 
-    ``url`` is the whole address where ``hub`` is ``URL``; ``repo_id`` is then a name for people and files.
+    ``url`` is the whole address where ``hub`` is ``URL``; ``repo_id`` is then a name for people and files. A name of
+    torch's has one where a lock file fixed it.
     """
 
     text: str
@@ -174,7 +209,8 @@ class Artifact:
     """A reference resolved to one immutable commit and the whole listing of that commit.
 
     ``canonical_id`` is the hub's own id (a legacy name like ``bert-base-uncased`` is redirected);
-    the cache folder is named after ``reference.repo_id`` all the same, because loaders look there.
+    the cache folder is named after ``reference.repo_id`` all the same, because loaders look there. ``complete`` is
+    False if ``files`` are only some of the commit's: then nothing may be concluded from what is not among them.
     """
 
     reference: Reference
@@ -182,6 +218,7 @@ class Artifact:
     commit: str
     files: tuple[RemoteFile, ...]
     authority: Authority
+    complete: bool = True
 
 
 class MirrorKind(StrEnum):
@@ -196,39 +233,57 @@ class MirrorKind(StrEnum):
 class Mirror:
     """A host that can serve bytes, with the policy for using it. The origin is one too.
 
+    Written by hand, ``Mirror("https://mirror.example", proxy="socks5h://127.0.0.1:1080")`` is enough; what is said
+    here is checked like a settings file's when a fetch begins.
+
     Args:
-        name: short and unique in a run; stands in messages. By default the URL's host (and port).
         url: base URL without a trailing slash.
+        name: short and unique in a run; stands in messages. By default the URL's host (and port).
         max_connections: cap of simultaneous connections to its final data host.
         first_byte_s: seconds from request to first body byte before the lease is given up.
         priority: higher is preferred while rates are unknown.
-        proxy: ``env``, ``none`` or a proxy URL.
+        proxy: ``env`` (HTTPS_PROXY and its like), ``none``, or a proxy's URL: ``http``, ``https``, ``socks5``,
+            ``socks5h``, with ``user:password@`` if it wants one; never printed with them.
         token: bearer token for this origin alone; never printed.
         rate_cap_bytes_per_s: 0 means no cap.
         ca_file: PEM bundle trusted for this mirror beside the system's; empty means the system's alone.
         vouches: its listing counts where mirrors vouch for one another; False for one that a checkout named.
+        replaces: the address whose files this static mirror holds below its own ``url``; ``*`` if it may be asked
+            for any file by its name alone; empty for mirrors of hubs.
     """
 
-    name: str
     url: str
+    name: str = ""
     kind: MirrorKind = MirrorKind.HUGGING_FACE
     is_origin: bool = False
     max_connections: int = 16
     first_byte_s: float = 15.0
     priority: int = 0
-    proxy: str = "env"
+    proxy: str = field(default="env", repr=False)  # may hold a password
     token: str | None = field(default=None, repr=False)
     rate_cap_bytes_per_s: float = 0.0
     ca_file: str = ""
     vouches: bool = True
+    replaces: str = ""
+
+    def __post_init__(self) -> None:
+        """Call a mirror without a name after its host; a password in the URL is not part of that."""
+        if not self.name:
+            parts = urlsplit(self.url if "://" in self.url else f"//{self.url}")
+            object.__setattr__(self, "name", parts.netloc.rpartition("@")[2])
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One URL of one content on one mirror, percent-encoded, before redirects."""
+    """One URL of one content on one mirror, percent-encoded, before redirects.
+
+    ``validator`` is the entity tag or date that every answer must bear, where no digest can tell two states of one
+    address apart; empty where a digest does.
+    """
 
     mirror: Mirror
     url: str
+    validator: str = ""
 
 
 class Strength(StrEnum):
@@ -239,9 +294,15 @@ class Strength(StrEnum):
     SIZE = "size"
 
 
+_STRENGTHS = {DigestAlgorithm.SHA256_PREFIX: Strength.PREFIX, DigestAlgorithm.UNPROVEN: Strength.SIZE}
+
+
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Proof that placement demands: these bytes were hashed and matched, with what strength."""
+    """Proof that placement demands: these bytes were hashed and matched, with what strength.
+
+    ``digest`` is always of the whole content, also where only a prefix of it, or nothing, was there to match.
+    """
 
     digest: Digest
     size: int

@@ -69,12 +69,16 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class FilePlaced:
-    """A content was proven and is at its final path. ``source``: ``network``, ``cache``, ``partial``."""
+    """A content was proven and is at its final path.
+
+    ``source``: ``network``, ``cache``, ``partial``. ``verified``: what proved it, as ``Strength`` spells it.
+    """
 
     reference: str
     path: str
     size: int
     source: str
+    verified: str = "digest"
 
 
 @dataclass(frozen=True, slots=True)

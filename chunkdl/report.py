@@ -6,10 +6,11 @@ Integers are bytes, floats seconds. Deliberately does not know how anything was 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chunkdl.errors import ChunkdlError
     from chunkdl.observe import Notice
 
 SCHEMA = 1
@@ -50,7 +51,10 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceReport:
-    """One reference: where it is now, who vouched for it, every file; or the error."""
+    """One reference: where it is now, who vouched for it, every file; or the error.
+
+    ``cause`` is the error as it was raised, for callers of the library; it is not in the JSON.
+    """
 
     ref: str
     ok: bool
@@ -64,6 +68,7 @@ class ReferenceReport:
     files: tuple[FileReport, ...] = ()
     left_out: LeftOut = LeftOut()
     error: ErrorReport | None = None
+    cause: ChunkdlError | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,8 @@ class Totals:
 class HostReport:
     """One final data host: what it gave and how it behaved.
 
-    ``lag``: None, or how its mirror differs from the commit.
+    ``lag``: None, or how its mirror differs from the commit. ``reason``: None, or what went wrong last, be it that
+    the mirror could not be used at all (``state`` is then "unused").
     """
 
     host: str
@@ -95,6 +101,7 @@ class HostReport:
     errors: int
     state: str
     lag: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,7 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``; described by ``fixtures/report.schema.json``."""
-        results = [{key: value for key, value in asdict(each).items() if key != "exit_code"} for each in self.results]
+        results = [_result_as_json(each) for each in self.results]
         return {
             "schema": SCHEMA,
             "ok": self.exit_code == 0,
@@ -123,3 +130,9 @@ class Report:
             "hosts": [asdict(each) for each in self.hosts],
             "notices": [asdict(each) for each in self.notices],
         }
+
+
+def _result_as_json(result: ReferenceReport) -> dict[str, Any]:
+    # without the cause before asdict, which copies what it does not know
+    said = asdict(replace(result, cause=None))
+    return {key: value for key, value in said.items() if key not in {"exit_code", "cause"}}

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from chunkdl.cli.closing_files import checkpoint_line
 from chunkdl.identify.references import parse_reference
 from chunkdl.model import Reference, RepoType
 from chunkdl.spelling import spell_bytes, spell_count, spell_duration, spell_rate
@@ -72,6 +73,8 @@ class Whereabouts:
 def loading_line(result: ReferenceReport, where: Whereabouts, *, variant: str | None) -> str:
     """A shell command that loads ``result`` offline; empty if there is nothing but files to be read."""
     reference = parse_reference(result.ref)
+    if reference.hub.names_files and result.ok:
+        return checkpoint_line(reference, str(result.path), is_folder=where.is_folder)
     if reference.path is not None or not result.ok:
         return ""
     module, call = _loader(reference, {each.path for each in result.files})
@@ -103,12 +106,22 @@ def _usual(option: tuple[str, str | None]) -> int:
     return ("revision", "variant", "cache_dir").index(option[0])
 
 
+def folder_line(path: str, names: Collection[str]) -> str:
+    """A shell command that loads the model in the folder ``path``; empty if no library is known by its ``names``."""
+    if (found := _by_marker(names)) is None:
+        return ""
+    module, call = found
+    code = f"from {module} import {call.split('.')[0]}; {call}({_quoted(path)})"
+    return f"python -c {shlex.quote(code)}"
+
+
+def _by_marker(paths: Collection[str]) -> tuple[str, str] | None:
+    return next(((module, call) for marker, module, call in _LOADERS if marker in paths), None)
+
+
 def _loader(reference: Reference, paths: Collection[str]) -> tuple[str, str]:
-    if reference.repo_type is RepoType.MODEL:
-        for marker, module, call in _LOADERS:
-            if marker in paths:
-                return module, call
-    return "huggingface_hub", "snapshot_download"
+    found = _by_marker(paths) if reference.repo_type is RepoType.MODEL else None
+    return found or ("huggingface_hub", "snapshot_download")
 
 
 def _quoted(text: str) -> str:

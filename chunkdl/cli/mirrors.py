@@ -21,6 +21,10 @@ _ADD_EXAMPLES = (
     ("chunkdl mirrors add https://mirror.example", "one more mirror, from now on"),
     ("chunkdl mirrors add hf-api.gitee.com", "switch one on that is known and off"),
     ("chunkdl mirrors add http://10.0.0.5:8090 --name lab --proxy none --first-byte-s 3600", "a cache in the lab"),
+    (
+        "chunkdl mirrors add static+https://mirror.lan/torch --replaces https://download.pytorch.org/models/",
+        "a folder with torchvision's weights",
+    ),
 )
 _REMOVE_EXAMPLES = (("chunkdl mirrors remove lab", "by name or URL; a built-in one is switched off"),)
 _TEST_EXAMPLES = (
@@ -62,7 +66,9 @@ def list_mirrors(around: Surroundings, /, *, as_json: bool) -> int:
     return show(around, as_json=as_json)
 
 
-@mirrors.command("test", cls=TeachingCommand, examples=_TEST_EXAMPLES, footer=_TEST_FOOTER)
+@mirrors.command(
+    "test", cls=TeachingCommand, examples=_TEST_EXAMPLES, footer=_TEST_FOOTER, short_help="Measure and rank them."
+)
 @click.argument("references", metavar="[REF]...", nargs=-1)
 @_source("--mirror", "mirrors", metavar="URL", multiple=True, help="Test this mirror instead of those in use.")
 @_source("--add-mirror", "add_mirrors", metavar="URL", multiple=True, help="Test this mirror too.")
@@ -96,8 +102,9 @@ def test_mirrors(around: Surroundings, /, **arguments: Any) -> int:
 @mirrors.command("add", cls=TeachingCommand, examples=_ADD_EXAMPLES)
 @click.argument("place", metavar="NAME|URL")
 @_policy("--name", metavar="NAME", help="How messages call it.")
-@_policy("--kind", type=click.Choice(("hf", "static")), help="How it is asked; hf unless said.")
+@_policy("--kind", type=click.Choice(("hf", "modelscope", "static")), help="How it is asked; hf unless said.")
 @_policy("--of", metavar="URL", help="The hub that it mirrors: it is asked for no other.")
+@_policy("--replaces", metavar="URL", help="A static one: it holds the addresses that begin so.")
 @_policy("--priority", type=int, metavar="N", help="Higher is liked more while rates are unknown.")
 @_policy("--connections", "max_connections", type=int, metavar="N", help="At most N connections, 1 to 16.")
 @_policy("--limit-rate", metavar="RATE", help="At most this much from it, such as 20M.")
@@ -118,7 +125,7 @@ def add_mirror(around: Surroundings, /, **arguments: Any) -> int:
     return add(around, **arguments)
 
 
-@mirrors.command("remove", cls=TeachingCommand, examples=_REMOVE_EXAMPLES)
+@mirrors.command("remove", cls=TeachingCommand, examples=_REMOVE_EXAMPLES, short_help="Take one out of your settings.")
 @click.argument("place", metavar="NAME|URL")
 @_output("--json", "as_json", is_flag=True, help="Print exactly one JSON object, on failure too.")
 @click.pass_obj

@@ -16,7 +16,7 @@ from chunkdl.mirrors import editing
 from chunkdl.settings.declared import Declared, declared_in
 from chunkdl.settings.endpoints import host_of, parse_endpoint
 from chunkdl.settings.load import user_settings_path
-from chunkdl.settings.registry import KNOWN_MIRRORS, PUBLIC_HUB, is_public_hub, known_mirror
+from chunkdl.settings.registry import KNOWN_MIRRORS, OTHER_HUBS, PUBLIC_HUB, is_public_hub, known_mirror, other_hub
 from chunkdl.settings.user_file import check_user_text, settings_text
 
 if TYPE_CHECKING:
@@ -61,8 +61,9 @@ class _File:
             )
         if at is not None:
             return self._save(lambda text: editing.changed(text, at, {"enabled": None, **values}), url, "is on again")
-        known = known_mirror(url)
-        if known is not None and known.on and not values:
+        known = known_mirror(url) or other_hub(url)
+        values = {key: value for key, value in values.items() if key != "kind" or known is None or value != known.kind}
+        if known is not None and known.on and known.url == url and not values:
             raise UsageError(f"{url} is built in and on already", hint="say what is to be different about it")
         return self._save(lambda text: editing.added(text, {"url": url, **values}), url, "is added")
 
@@ -70,7 +71,7 @@ class _File:
         at = next((i for i, each in enumerate(self._declared) if each.mirror.name == place), None)
         url = self._declared[at].mirror.url if at is not None else _meant(place)[0]
         at = self._find(url) if at is None else at
-        known = known_mirror(url)
+        known = known_mirror(url) or other_hub(url)
         built_in = known is not None and known.on and known.url == url
         if at is None and not built_in:
             raise UsageError(f"{place}: no such mirror is configured", hint="chunkdl mirrors list shows them")
@@ -92,7 +93,11 @@ class _File:
 
     def _save(self, change: Callable[[str], str], url: str, what: str) -> Answer:
         text = change(self._text)
-        declared = self._check(text)
+        try:
+            declared = self._check(text)
+        except UsageError as error:  # it names lines of a text that nobody can look at
+            reason = error.message.removeprefix(f"{self._path}:").lstrip("0123456789").removeprefix(": ")
+            raise UsageError(f"{url}: {reason}", hint=error.hint or "nothing was written") from error
         editing.save(self._path, text)
         line = f"{url} {what} ({self._path})"
         names = [each.mirror.name for each in declared if each.enabled]
@@ -102,7 +107,7 @@ class _File:
 
 def _meant(place: str) -> tuple[str, str]:
     """URL and kind of what was typed: a known mirror by its host, or an endpoint."""
-    known = next((each for each in KNOWN_MIRRORS if place.lower() == each.host), None)
+    known = next((each for each in (*KNOWN_MIRRORS, *OTHER_HUBS) if place.lower() == each.host), None)
     if known is not None:
         return known.url, known.kind.value
     endpoint = parse_endpoint(place, where="mirror")

@@ -12,10 +12,10 @@ import click
 
 from chunkdl.cli.display import open_display
 from chunkdl.cli.errors import say_error, tell
-from chunkdl.cli.listening import DEFAULT_LISTEN, parse_listen
 from chunkdl.cli.output import Output
 from chunkdl.cli.sections import TeachingCommand
 from chunkdl.errors import ChunkdlError
+from chunkdl.share.listen_address import DEFAULT_LISTEN, parse_listen
 from chunkdl.spelling import spell_bytes, spell_count
 
 if TYPE_CHECKING:

@@ -74,6 +74,7 @@ def _policy(entry: Entry) -> str:
     if mirror is None:
         return ""
     said = {
+        "instead of": mirror.replaces,
         "priority": mirror.priority or "",
         "at most": spell_rate(mirror.rate_cap_bytes_per_s) if mirror.rate_cap_bytes_per_s else "",
         "first byte within": spell_duration(mirror.first_byte_s) if mirror.first_byte_s != _usual_s() else "",

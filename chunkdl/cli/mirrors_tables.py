@@ -95,5 +95,5 @@ def _cell(cell: Cell) -> str:
 
 
 def _count(rows: Sequence[Row], name: str) -> str:
-    good = {State.SAME, State.THERE}
+    good = {State.SAME, State.THERE, State.SAME_FILES}
     return f"{sum(row.cells[name].state in good for row in rows)} of {len(rows)}"

@@ -24,7 +24,7 @@ from chunkdl.errors import ChunkdlError, UsageError
 from chunkdl.http.client import HttpClient
 from chunkdl.http.proxies import proxy_of
 from chunkdl.identify.known import Known
-from chunkdl.identify.references import parse_reference
+from chunkdl.identify.references import parse_repository
 from chunkdl.mirrors.coverage import Row, State, cover
 from chunkdl.mirrors.evaluation import Bounds, Circumstances, Evaluation, evaluate
 from chunkdl.mirrors.figures import figures, lessons
@@ -32,7 +32,7 @@ from chunkdl.mirrors.memory import Memory, load_memory
 from chunkdl.mirrors.plot import check_plot, draw
 from chunkdl.mirrors.ranking import Ranked, rank
 from chunkdl.settings import Flags, Settings, load_settings, mirror_at
-from chunkdl.settings.registry import KNOWN_MIRRORS, is_public_hub
+from chunkdl.settings.registry import KNOWN_MIRRORS, OTHER_HUBS, is_public_hub
 from chunkdl.spelling import printable, spell_bytes, spell_count, spell_duration
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class _Testing:
         if picture is not None:
             check_plot(picture)
         bounds = Bounds(wishes.rounds, _size(wishes.max_bytes), wishes.max_time_s, wishes.connections)
-        return _Plan(settings, tuple(parse_reference(each) for each in asked), covered, bounds, picture)
+        return _Plan(settings, tuple(parse_repository(each) for each in asked), covered, bounds, picture)
 
     def _settings(self) -> Settings:
         wishes = self._wishes
@@ -178,8 +178,8 @@ class _Testing:
             return settings
         used = {each.url for each in settings.mirrors}
         rest = tuple(
-            replace(mirror_at(each.url), max_connections=each.max_connections)
-            for each in KNOWN_MIRRORS
+            replace(mirror_at(each.url), kind=each.kind, max_connections=each.max_connections)
+            for each in (*KNOWN_MIRRORS, *OTHER_HUBS)
             if each.url not in used
         )
         return replace(settings, mirrors=(*settings.mirrors, *rest))
@@ -260,7 +260,7 @@ def _listed(path: Path) -> tuple[Reference, ...]:
     named = [text for line in lines if (text := line.partition("#")[0].strip())]
     if not 1 <= len(named) <= _MAX_COVERED:
         raise UsageError(f"--coverage {path}: 1 to {_MAX_COVERED} repositories, one a line, not {len(named)}")
-    return tuple(parse_reference(each) for each in named)
+    return tuple(parse_repository(each) for each in named)
 
 
 def _size(text: str) -> int:

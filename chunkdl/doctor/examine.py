@@ -19,7 +19,7 @@ from chunkdl.doctor.judge_storage import judge_folder, judge_leftovers
 from chunkdl.doctor.leftovers import look_for_leftovers
 from chunkdl.doctor.network import look_at_sources, probing
 from chunkdl.doctor.storage import look_at_folder
-from chunkdl.identify.references import parse_reference
+from chunkdl.identify.references import parse_repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,14 +71,14 @@ async def examine(
     Raises:
         ReferenceInvalid: ``text`` names nothing.
     """
-    reference = parse_reference(text or DEFAULT_REFERENCE)
+    reference = parse_repository(text or DEFAULT_REFERENCE)
     storage = asyncio.to_thread(_look_at_storage, settings, wall_clock())
     if settings.offline:
         sources: tuple[SourceSeen, ...] = ()
         folders, leftovers = await storage
     else:
         async with probing(settings, environ) as probes:
-            looking = look_at_sources(reference, parse_reference(DEFAULT_REFERENCE), settings, probes)
+            looking = look_at_sources(reference, parse_repository(DEFAULT_REFERENCE), settings, probes)
             sources, (folders, leftovers) = await asyncio.gather(looking, storage)
     cached = settings.offline and await asyncio.to_thread(_is_cached, reference if text else None, settings)
     findings = [

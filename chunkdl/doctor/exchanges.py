@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from chunkdl.doctor.steps import Steps
     from chunkdl.http.client import HttpClient
     from chunkdl.http.metadata import MetadataAnswer
+    from chunkdl.identify.modelscope_answers import Listed
     from chunkdl.model import Mirror, Reference, RemoteFile
     from chunkdl.settings import Settings
 
 # A mirror that fills its cache first may take hours for a byte: a check does not wait for that.
-_FIRST_BYTE_S = 20.0
+FIRST_BYTE_S = 20.0
 _UNAUTHORIZED, _OK = 401, 200
 _FIRST_BYTE = ByteRange(0, 1)
 
@@ -77,14 +78,15 @@ async def ask_range(mirror: Mirror, artifact: Artifact, client: HttpClient, step
     file = biggest(artifact.files)
     if file is None:
         return None
-    limit_s = min(mirror.first_byte_s, _FIRST_BYTE_S)
+    limit_s = min(mirror.first_byte_s, FIRST_BYTE_S)
     source = Source(mirror, source_url(mirror, artifact, file))
-    return await steps.attempt("range", limit_s + 1.0, _first_byte(client, source, file, limit_s))
+    return await steps.attempt("range", limit_s + 1.0, first_byte(client, source, file, limit_s))
 
 
-async def _first_byte(
-    client: HttpClient, source: Source, file: RemoteFile, limit_s: float
+async def first_byte(
+    client: HttpClient, source: Source, file: RemoteFile | Listed, limit_s: float
 ) -> tuple[tuple[str, bool], str]:
+    """One byte of a file: the final host and whether it honours ranges, and the same in words."""
     body = await client.open_body(source, _FIRST_BYTE, size=file.size, first_byte_s=limit_s)
     try:
         await body.read_into(memoryview(bytearray(1)))

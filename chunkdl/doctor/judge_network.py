@@ -36,6 +36,8 @@ _WAYS = {
     "tls-name": "the name resolves to somebody else, or a login page is in the way: open it in a browser",
     "not-the-file": "a login page may be in the way: open any http:// page in a browser first",
 }
+# With a proxy these steps are about the proxy, and the source itself was not asked.
+_BEFORE_THE_PROXY = frozenset({"dns", "tcp"})
 _FAKE_IP = ("198.18.", "198.19.")  # what Clash and sing-box answer for every name (198.18.0.0/15)
 _NOT_FOUND, _DENIED, _POLICY, _TRANSPORT = "not-found", "access-denied", 7, 4
 
@@ -176,4 +178,6 @@ def _way(source: SourceSeen) -> str:
     failure = source.failure
     if failure is None:
         return "check the network and HTTPS_PROXY"
+    if source.proxy and failure.name in _BEFORE_THE_PROXY and not failure.hint:
+        return f"that is the proxy {source.proxy}: check HTTPS_PROXY, or set the mirror's proxy to none"
     return failure.hint or _WAYS.get(failure.code, "check the network and HTTPS_PROXY, or use other mirrors")

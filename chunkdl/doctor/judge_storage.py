@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from chunkdl.doctor.seen import Finding, Level
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 # The smallest model that people fetch in earnest (BERT base, 0.4 GiB in one format) and room to work.
 _LITTLE_BYTES = 2 * GIB
 _DAY_S = 86_400
-# hf-contract: part files older than this are what a prune of ours may take.
+# As ``chunkdl cache prune``: what nobody was at for so long, it removes.
 STALE_S = 14 * _DAY_S
 
 
@@ -70,7 +71,7 @@ def _judge_repo(repo: str, found: list[LeftoverSeen], cache: str) -> Iterator[Fi
     if stale:
         message = f"{_spell(repo, stale)} untouched for {spell_age(min(each.age_s for each in stale))}"
         advice = (
-            f"chunkdl fetch {repo} goes on with them; or delete {cache}/*--{repo.replace('/', '--')}/blobs/*.chunkdl-*"
+            f"chunkdl fetch {repo} goes on with them; or chunkdl cache prune --cache-dir {quote(cache)} removes them"
         )
         yield Finding(Level.WARNING, "stale-partials", repo, message, advice)
     young = [each for each in idle if each.age_s < STALE_S]

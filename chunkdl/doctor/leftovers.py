@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from chunkdl.assemble.layout import JOURNAL_SUFFIX, OWNER_SUFFIX, PART_SUFFIX
 from chunkdl.disk import NEW_SUFFIX
 from chunkdl.doctor.seen import LeftoverSeen
+from chunkdl.model import RepoType
+from chunkdl.process_identity import life_of, this_process
 from chunkdl.transfer.owner_record import RECORD_BYTES, decode_owner
-from chunkdl.transfer.process_identity import life_of, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,8 +60,13 @@ def _leftover(folder: str, digest: str, files: dict[str, os.DirEntry[str]], now:
     size = sum(getattr(each, "st_blocks", each.st_size // _BLOCK_BYTES) * _BLOCK_BYTES for each in stats)
     age_s = max(now - max(each.st_mtime for each in stats), 0.0)
     owner = _life(Path(files[OWNER_SUFFIX].path)) if OWNER_SUFFIX in files else ""
-    name = "/".join(folder.split("--")[1:])
-    return LeftoverSeen(name, digest, age_s, size, owner, has_part=PART_SUFFIX in files)
+    return LeftoverSeen(_typed(folder), digest, age_s, size, owner, has_part=PART_SUFFIX in files)
+
+
+def _typed(folder: str) -> str:
+    """The reference that names a repository's folder: ``datasets--org--name`` is ``datasets/org/name``."""
+    kind, *parts = folder.split("--")
+    return "/".join(parts if kind == RepoType.MODEL.plural else (kind, *parts))
 
 
 def _life(path: Path) -> str:

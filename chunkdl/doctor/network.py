@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from chunkdl.doctor.exchanges import Listener, ask_listing, ask_range, ask_token, gave_up
+from chunkdl.doctor.exchanges_by_content import ask_catalogue, ask_range_by_content
 from chunkdl.doctor.seen import SourceSeen
 from chunkdl.doctor.steps import Steps, failed
 from chunkdl.doctor.wire import Way, walk
@@ -118,6 +119,15 @@ class _Source:
         self._seen = replace(self._seen, addresses=addresses)
         if mirror.kind is MirrorKind.HUGGING_FACE:
             await self._converse(reference)
+        elif mirror.kind is MirrorKind.MODELSCOPE:
+            await self._converse_by_content(reference)
+
+    async def _converse_by_content(self, reference: Reference) -> None:
+        found = await ask_catalogue(self._mirror, reference, self._listener, self._settings, self._steps)
+        if found is not None:
+            answered = await ask_range_by_content(found, self._probes.client, self._settings, self._steps)
+            if answered is not None:
+                self._seen = replace(self._seen, final_host=answered[0], ranged=answered[1])
 
     async def _converse(self, reference: Reference) -> None:
         mirror, settings = self._mirror, self._settings

@@ -42,6 +42,8 @@ class Finding:
 class Step:
     """One step on the way to a source: ``dns``, ``tcp``, ``proxy``, ``tls``, ``metadata``, ``range``, ``token``.
 
+    ``listing`` stands for ``metadata`` with servers that are asked by content.
+
     ``seconds`` it took. ``detail`` is what it brought, or why it failed; ``code`` then says which failure,
     ``hint`` what whoever raised it advises, ``exit_code`` what it means to a fetch from this source alone.
     """

@@ -6,12 +6,14 @@ Decides which failure is which; what to do about each is ``judge_network``'s. Ev
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from typing import TYPE_CHECKING, TypeVar
 
 from chunkdl.doctor.seen import Step
 from chunkdl.errors import ChunkdlError
+from chunkdl.http.certificates import fault_of
 from chunkdl.spelling import printable
 
 if TYPE_CHECKING:
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# OpenSSL's X509_V_ERR codes (x509_vfy.h).
-_NOT_YET_VALID, _EXPIRED, _NAME_MISMATCH, _ADDRESS_MISMATCH = 9, 10, 62, 64
-_UNTRUSTED = frozenset({18, 19, 20, 21})  # self-signed, in the chain or alone; issuer not known
 _TRANSPORT = 4  # the exit code of a source that cannot be reached
 
 
@@ -58,12 +57,19 @@ def failed(name: str, seconds: float, error: Exception, limit_s: float) -> Step:
 
 def _named(error: Exception, limit_s: float) -> tuple[str, str]:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _of_certificate(error.verify_code), error.verify_message
+        return fault_of(error.verify_code).value, error.verify_message
     if isinstance(error, TimeoutError):
         return "timeout", f"nothing came within {limit_s:g} s"
     code = next((code for kinds, code in _CODES if isinstance(error, kinds)), "unreachable")
-    said = getattr(error, "reason", None) or getattr(error, "strerror", None) or _SAID.get(code) or str(error)
+    said = getattr(error, "reason", None) or _told(error) or _SAID.get(code) or str(error)
     return code, str(said) or type(error).__name__
+
+
+def _told(error: Exception) -> str | None:
+    """The system's word, where asyncio has put an address in its place."""
+    said = getattr(error, "strerror", None)
+    number = getattr(error, "errno", None) or 0
+    return os.strerror(number) if str(said).startswith("Connect call failed") else said
 
 
 # First match counts.
@@ -74,11 +80,3 @@ _CODES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((ConnectionResetError, EOFError), "reset"),
 )
 _SAID = {"refused": "the connection was refused", "reset": "the connection was closed in mid-sentence"}
-
-
-def _of_certificate(verify_code: int) -> str:
-    if verify_code in {_NOT_YET_VALID, _EXPIRED}:
-        return "tls-expired"
-    if verify_code in {_NAME_MISMATCH, _ADDRESS_MISMATCH}:
-        return "tls-name"
-    return "tls-unknown-ca" if verify_code in _UNTRUSTED else "tls"

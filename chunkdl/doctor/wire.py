@@ -6,14 +6,14 @@ Decides nothing about what it sees. Uses plain sockets, because an HTTP client d
 from __future__ import annotations
 
 import asyncio
-import base64
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from chunkdl.core.addresses import parse_literal
 from chunkdl.errors import ConnectFailed
+from chunkdl.http.proxies import authorization_for, redacted_proxy
 from chunkdl.http.tls import trusted_context
 
 if TYPE_CHECKING:
@@ -28,8 +28,11 @@ _PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080, "socks5h": 1
 _MAX_HEAD_BYTES = 16 << 10
 _OK = 200
 _HTTP_PROXY_STATUS = {
-    407: ("the proxy wants a user name and a password (407)", "write HTTPS_PROXY=http://user:password@host:port"),
-    403: ("the proxy forbids this host (403)", "ask who runs the proxy, or use a mirror that it lets through"),
+    407: (
+        "the proxy {proxy} wants a user name and a password that it knows (407)",
+        "write HTTPS_PROXY=http://user:password@host:port",
+    ),
+    403: ("the proxy {proxy} forbids this host (403)", "ask who runs the proxy, or use a mirror that it lets through"),
 }
 
 
@@ -119,17 +122,15 @@ async def _tunnelled(way: Way, reader: StreamReader, writer: StreamWriter) -> tu
     words = head.split(None, 2)
     status = int(words[1]) if len(words) > 1 and words[1].isdigit() and len(head) <= _MAX_HEAD_BYTES else 0
     if status != _OK:
-        message, hint = _HTTP_PROXY_STATUS.get(status, (f"the proxy gave no way to {name} ({status})", ""))
+        text, hint = _HTTP_PROXY_STATUS.get(status, ("the proxy {proxy} gave no way to {name} ({status})", ""))
+        message = text.format(proxy=redacted_proxy(way.proxy or ""), name=name, status=status)
         raise ConnectFailed(message, hint=hint or "check HTTPS_PROXY, or set the mirror's proxy to none")
     return True, f"tunnel to {name}"
 
 
 def _credentials(proxy: str) -> list[str]:
-    parts = urlsplit(proxy)
-    if not parts.username:
-        return []
-    plain = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return [f"Proxy-Authorization: Basic {base64.b64encode(plain.encode()).decode()}"]
+    credentials = authorization_for(proxy)
+    return [f"Proxy-Authorization: {credentials}"] if credentials else []
 
 
 async def _encrypted(way: Way, writer: StreamWriter) -> tuple[bool, str]:

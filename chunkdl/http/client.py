@@ -12,7 +12,7 @@ import os
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
@@ -21,15 +21,16 @@ from chunkdl.core.addresses import is_private_host
 from chunkdl.core.response import Usable, content_length, epoch_s, judge
 from chunkdl.errors import ConnectFailed, HTTPStatus, RedirectRefused, SignatureExpired, Stalled
 from chunkdl.http.body import Terms, drop, tls_version
-from chunkdl.http.failures import exchange_errors
+from chunkdl.http.failures import Exchange, check_proxy_status, exchange_errors
 from chunkdl.http.metadata import MAX_METADATA_BYTES, MetadataAnswer, headers_of, read_metadata
-from chunkdl.http.proxies import proxy_for
+from chunkdl.http.proxies import authorization_for, proxy_for, redacted_proxy
 from chunkdl.http.redirects import MAX_HOPS, REDIRECT_STATUS, host_of, may_carry_token, next_hop, parse_url
+from chunkdl.http.refusal_text import refusal_text
 from chunkdl.http.resolver import Addresses
 from chunkdl.http.sessions import Route, Sessions
 from chunkdl.http.signed import ResolvedUrls, life_s
 from chunkdl.http.takeover import open_body
-from chunkdl.model import ByteRange
+from chunkdl.model import ByteRange, MirrorKind
 
 if TYPE_CHECKING:
     import ssl
@@ -92,6 +93,10 @@ class HttpClient:
         self._sessions = Sessions(self._addresses, tls=tls, receive_buffer_bytes=receive_buffer_bytes)
         self._resolved = ResolvedUrls()
         self._private: dict[str, bool] = {}
+
+    def limit_receive_buffer(self, receive_buffer_bytes: int | None) -> None:
+        """Another SO_RCVBUF for connections from now on, because a rate limit was changed."""
+        self._sessions.receive_buffer_bytes = receive_buffer_bytes
 
     async def __aenter__(self) -> Self:
         return self
@@ -207,7 +212,7 @@ class HttpClient:
             if known is not None and reached.response.status in _EXPIRED_STATUS:
                 await _discard(reached.response)
                 raise SignatureExpired(f"{mirror.name}: the signed URL has expired", mirror=mirror.name)
-            body = await self._judged(reached, asked, size=size, mirror=mirror.name)
+            body = await self._judged(reached, asked, source, size=size)
             opened = True
         finally:
             if not opened:
@@ -217,13 +222,15 @@ class HttpClient:
             self._resolved.put(source.url, reached.url, life, self._now())
         return body
 
-    async def _judged(self, reached: _Reached, asked: ByteRange | None, *, size: int, mirror: str) -> Body:
-        response = reached.response
+    async def _judged(self, reached: _Reached, asked: ByteRange | None, source: Source, *, size: int) -> Body:
+        response, mirror = reached.response, source.mirror.name
         try:
-            usable = judge(response.status, response.headers, asked, size=size, mirror=mirror)
-        except HTTPStatus:
-            await _discard(response)
-            raise
+            usable = judge(
+                response.status, response.headers, asked, size=size, mirror=mirror, validator=source.validator
+            )
+        except HTTPStatus as error:
+            said = refusal_text(await _discard(response), response.headers.get("content-type", ""))
+            raise (error.because(said) if said else error) from None
         except BaseException:
             drop(response)
             raise
@@ -252,14 +259,18 @@ class HttpClient:
         limit_s = connect_s or self._connect_s
         private = await self._is_private(mirror, limit_s)
         peer_now_s: float | None = None
+        at_home = True  # whoever was led away once is not trusted with a token at a place that a stranger chose
         for _ in range(MAX_HOPS + 1):
-            response, latency_s = await self._send(method, url, mirror, headers, private=private, connect_s=limit_s)
+            at_home = at_home and may_carry_token(url, mirror.url)
+            sent = {**headers, **_identity(mirror)} if at_home else headers
+            response, latency_s = await self._send(method, url, mirror, sent, private=private, connect_s=limit_s)
             location = response.headers.get("location")
             if not follow or response.status not in REDIRECT_STATUS or location is None:
                 return _Reached(response, url, latency_s, peer_now_s)
             peer_now_s = epoch_s(response.headers.get("date", ""))
             try:
-                url = next_hop(url, location, mirror=mirror.name, mirror_url=mirror.url, private=private)
+                hub_url = "" if mirror.kind is MirrorKind.STATIC else mirror.url
+                url = next_hop(url, location, mirror=mirror.name, mirror_url=hub_url, private=private)
             finally:
                 await _discard(response)
         raise RedirectRefused(f"{mirror.name} redirects more than {MAX_HOPS} times", mirror=mirror.name)
@@ -269,21 +280,25 @@ class HttpClient:
     ) -> tuple[aiohttp.ClientResponse, float]:
         route = Route(proxy_for(url, mirror.proxy, self._environ), private)
         encrypted = url.scheme == "https"
-        session = await self._sessions.get(route, encrypted=encrypted, ca_file=mirror.ca_file)
+        session = await self._sessions.get(route, encrypted=encrypted or route.encrypted, ca_file=mirror.ca_file)
         sent = {"User-Agent": self._user_agent, "Accept": "*/*", **headers}
-        if mirror.token and may_carry_token(url, mirror.url):
-            sent["Authorization"] = f"Bearer {mirror.token}"
         began = self._now()
-        with exchange_errors(mirror.name, url, self._sessions.proxy_errors):
+        exchange = Exchange(mirror, url, route.proxy)
+        with exchange_errors(exchange, self._sessions.proxy_errors):
             response = await session.request(
                 method,
                 url,
                 headers=sent,
                 allow_redirects=False,
-                proxy=None if route.socks else route.proxy,
-                ssl=self._sessions.tls_for(encrypted=encrypted, ca_file=mirror.ca_file),
+                ssl=self._sessions.tls_for(encrypted=encrypted or route.encrypted, ca_file=mirror.ca_file),
                 timeout=aiohttp.ClientTimeout(total=None, connect=connect_s),
+                **_through(route, encrypted=encrypted, sent=sent),
             )
+        try:
+            check_proxy_status(exchange, response.status)
+        except ConnectFailed:
+            await _discard(response)
+            raise
         return response, self._now() - began
 
     async def _is_private(self, mirror: Mirror, limit_s: float) -> bool:
@@ -314,6 +329,27 @@ class HttpClient:
         return asyncio.get_running_loop().time()
 
 
+def _identity(mirror: Mirror) -> dict[str, str]:
+    return {"Authorization": f"Bearer {mirror.token}"} if mirror.token else {}
+
+
+def _through(route: Route, *, encrypted: bool, sent: dict[str, str]) -> dict[str, Any]:
+    """What aiohttp must be told of an HTTP proxy.
+
+    Its credentials never stand in a URL, which libraries repeat in their errors: a tunnel gets them with CONNECT,
+    a plain request among its own headers.
+    """
+    if route.proxy is None or route.socks:
+        return {}
+    said: dict[str, Any] = {"proxy": redacted_proxy(route.proxy)}
+    credentials = authorization_for(route.proxy)
+    if credentials and encrypted:
+        said["proxy_headers"] = {"Proxy-Authorization": credentials}
+    elif credentials:
+        sent["Proxy-Authorization"] = credentials
+    return said
+
+
 def _body_headers(asked: ByteRange | None) -> dict[str, str]:
     headers = {"Accept-Encoding": "identity"}
     if asked is not None:
@@ -334,21 +370,18 @@ def _terms(reached: _Reached, usable: Usable, *, mirror: str) -> Terms:
     )
 
 
-async def _discard(response: aiohttp.ClientResponse) -> None:
-    """Read away a short body so that its connection lives on; drop the connection of any other."""
+async def _discard(response: aiohttp.ClientResponse) -> bytes:
+    """Read away a short body so that its connection lives on; drop the connection of any other. What was read."""
     length = content_length(response.headers)
     ends_itself = length is not None or "transfer-encoding" in response.headers
+    taken = bytearray()
     try:
         if ends_itself and (length or 0) <= _COURTESY_BYTES:
-            await _read_away(response.content)
+            while len(taken) <= _COURTESY_BYTES and (part := await response.content.readany()):
+                taken += part
     except aiohttp.ClientError:
         pass  # broke while we were polite: nothing is lost
     finally:
         if not response.content.is_eof():
             drop(response)
-
-
-async def _read_away(content: aiohttp.StreamReader) -> None:
-    taken = 0
-    while taken <= _COURTESY_BYTES and (part := await content.readany()):
-        taken += len(part)
+    return bytes(taken)

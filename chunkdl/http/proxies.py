@@ -6,9 +6,10 @@ socks and adds netrc credentials. Deliberately does not connect.
 
 from __future__ import annotations
 
+import base64
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from chunkdl.core.addresses import is_loopback_host, parse_literal
 from chunkdl.errors import UsageError
@@ -76,6 +77,15 @@ def redacted_proxy(text: str) -> str:
     """A proxy URL without its user and password, for messages."""
     scheme, found, rest = text.partition("://")
     return f"{scheme}{found}{rest.rpartition('@')[2]}"
+
+
+def authorization_for(proxy: str) -> str | None:
+    """The ``Proxy-Authorization`` that the user and password in a proxy's URL mean; None if it has none."""
+    parts = urlsplit(proxy)
+    if not parts.username:
+        return None
+    plain = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return f"Basic {base64.b64encode(plain.encode()).decode('ascii')}"
 
 
 def bypassed(host: str, port: int, no_proxy: str) -> bool:

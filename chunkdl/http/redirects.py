@@ -68,14 +68,14 @@ def next_hop(current: URL, location: str, *, mirror: str, mirror_url: str, priva
         current: the URL that answered.
         location: the header's text, unchanged.
         mirror: name for messages.
-        mirror_url: the mirror's base URL; hub paths on hub hosts are rewritten to it.
+        mirror_url: the mirror's base URL; hub paths on hub hosts are rewritten to it. Empty for no mirror of a hub.
         private: the mirror itself is on a private address and may redirect to others.
 
     Raises:
         RedirectRefused: downgrade to http, foreign scheme, credentials, or a private literal address.
     """
     target = parse_url(_absolute(current, location), mirror=mirror)
-    target = _own_copy(target, current, mirror_url)
+    target = _own_copy(target, current, mirror_url) if mirror_url else target
     if current.scheme == "https" and target.scheme != "https":
         raise RedirectRefused(f"{mirror} redirects from https to http ({host_of(target)})", mirror=mirror)
     _check_literal(target, mirror=mirror, private=private)

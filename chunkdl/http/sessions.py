@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from chunkdl.errors import UsageError
+from chunkdl.http.overlong import CuttingConnector
 from chunkdl.http.proxies import SOCKS_SCHEMES, redacted_proxy
 from chunkdl.http.resolver import Addresses, JudgingResolver
 from chunkdl.http.tls import trusted_context
@@ -42,6 +43,11 @@ class Route:
         return self.proxy if self.proxy and self.proxy.partition("://")[0] in SOCKS_SCHEMES else None
 
     @property
+    def encrypted(self) -> bool:
+        """Whether the way to the proxy itself is TLS."""
+        return self.proxy is not None and self.proxy.startswith("https://")
+
+    @property
     def resolves_freely(self) -> bool:
         """Behind a proxy the proxy resolves; our resolver is asked for the proxy's own name only."""
         return self.private or self.proxy is not None
@@ -53,7 +59,7 @@ class Sessions:
     def __init__(self, addresses: Addresses, *, tls: ssl.SSLContext | None, receive_buffer_bytes: int | None) -> None:
         self._addresses = addresses
         self._tls = tls
-        self._receive_buffer_bytes = receive_buffer_bytes
+        self.receive_buffer_bytes = receive_buffer_bytes
         self._tls_of: dict[str, ssl.SSLContext] = {}  # by the bundle that a mirror brings along
         self._open: dict[tuple[str | None, bool], aiohttp.ClientSession] = {}
         self.proxy_errors: tuple[type[Exception], ...] = ()  # of aiohttp-socks, which shares no base with aiohttp's
@@ -84,7 +90,7 @@ class Sessions:
         if route.socks:
             return self._socks_connector(route.socks)
         resolver = JudgingResolver(self._addresses, private=route.resolves_freely)
-        return aiohttp.TCPConnector(
+        return CuttingConnector(
             resolver=resolver,
             use_dns_cache=False,  # ours judges every use
             limit=0,  # the scheduler holds the caps
@@ -114,8 +120,8 @@ class Sessions:
     def _socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
         family, kind, protocol, _, _ = info
         made = socket.socket(family, kind, protocol)
-        if self._receive_buffer_bytes is not None:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer_bytes)
+        if self.receive_buffer_bytes is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer_bytes)
         return made
 
     async def close(self) -> None:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from chunkdl.identify.modelscope_answers import day_of
 from chunkdl.identify.vouching import compare, short
 from chunkdl.spelling import spell_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from chunkdl.identify.by_content import Comparison
     from chunkdl.identify.sources import MirrorCoverage
     from chunkdl.identify.vouching import Candidate
     from chunkdl.model import Artifact, RemoteFile
@@ -83,6 +85,26 @@ def held(artifact: Artifact, story: Candidate, *, has_commit: bool) -> Holding:
     )
 
 
+def held_by_content(artifact: Artifact, comparison: Comparison | None, coverage: MirrorCoverage) -> Holding:
+    """What a server with revisions of its own proved to hold; ``comparison`` None is one without the repository."""
+    if comparison is None:
+        return Holding(artifact.reference.text, has_repo=False, heard=True, note=coverage.lag or "")
+    whole = sum(each.size for each in artifact.files)
+    day = day_of(comparison.catalogue.committed_at)
+    return Holding(
+        artifact.reference.text,
+        has_repo=True,
+        heard=True,
+        last_modified=f"{day}T00:00:00+00:00" if day else "",
+        identical=len(comparison.identical),
+        different=comparison.different,
+        absent=comparison.absent,
+        share=comparison.identical_bytes / whole if whole else 0.0,
+        coverage=coverage,
+        note=comparison.in_words(),
+    )
+
+
 def _counts(artifact: Artifact, listed: Mapping[str, RemoteFile]) -> dict[str, int]:
     counts = {"identical": 0, "different": 0, "absent": 0}
     for each in artifact.files:
@@ -108,7 +130,8 @@ def lag_in_words(holding: Holding, authority_modified: str) -> str | None:
     ``authority_modified`` is what the authority says of its own revision, empty if unknown.
     """
     if holding.commit is None:
-        return None
+        by_content = holding.coverage is not None and holding.coverage.urls is not None
+        return holding.note if by_content else None
     total = holding.identical + holding.different + holding.absent
     files = (
         f"{holding.identical} of {spell_count(total, 'file')} identical, "

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from chunkdl.errors import ArtifactNotFound, ChunkdlError, ConnectFailed, Stalled
 from chunkdl.identify.asking import ask, mirror_hub, origin_hub
+from chunkdl.identify.content_search import look_for, routed
 from chunkdl.identify.sources import MirrorCoverage
-from chunkdl.mirrors.holding import Holding, held
+from chunkdl.mirrors.holding import Holding, held, held_by_content
 from chunkdl.model import MirrorKind
 
 if TYPE_CHECKING:
@@ -30,17 +31,34 @@ async def inquire(
         return Holding(reference.text, share=1.0, coverage=coverage, note="a plain folder tells no commits")
     hub = origin_hub(client, settings) if mirror.is_origin else mirror_hub(client, settings, mirror)
     try:
-        story = await _story(reference, hub, settings.metadata_s)
-        if artifact is None:
-            return Holding(reference.text, has_repo=True, heard=True, commit=story.info.commit, story=story)
-        listed = story.info.commit != artifact.commit and await _lists(artifact, hub)
-        return held(artifact, story, has_commit=listed)
+        if mirror.kind is MirrorKind.MODELSCOPE:
+            return await _by_content(reference, artifact, mirror, client=client, settings=settings)
+        return await _by_commit(reference, artifact, hub, settings.metadata_s)
     except ArtifactNotFound as error:
         return Holding(reference.text, has_repo=False, heard=True, note=error.message)
     except (ConnectFailed, Stalled) as error:
         return Holding(reference.text, note=error.message)
     except ChunkdlError as error:
         return Holding(reference.text, heard=True, note=error.message)
+
+
+async def _by_commit(reference: Reference, artifact: Artifact | None, hub: HubApi, whole_s: float) -> Holding:
+    story = await _story(reference, hub, whole_s)
+    if artifact is None:
+        return Holding(reference.text, has_repo=True, heard=True, commit=story.info.commit, story=story)
+    listed = story.info.commit != artifact.commit and await _lists(artifact, hub)
+    return held(artifact, story, has_commit=listed)
+
+
+async def _by_content(
+    reference: Reference, artifact: Artifact | None, mirror: Mirror, *, client: MetadataClient, settings: Settings
+) -> Holding:
+    """Without an artifact there is no digest to look for, and no reason to tell the name."""
+    if artifact is None:
+        return Holding(reference.text, note="not asked: nobody says which digests to look for")
+    comparison = await look_for(artifact, mirror, client=client, settings=settings)
+    coverage = await routed(comparison, mirror, client=client, settings=settings)
+    return held_by_content(artifact, comparison, coverage)
 
 
 async def _story(reference: Reference, hub: HubApi, whole_s: float) -> Candidate:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from chunkdl.http.proxies import redacted_proxy
-from chunkdl.settings.registry import KNOWN_MIRRORS, OTHER_HUBS, KnownMirror, known_mirror
+from chunkdl.settings.registry import KNOWN_MIRRORS, OTHER_HUBS, KnownMirror, known_mirror, other_hub
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ def entries(settings: Settings, declared: Sequence[Declared], memory: Memory, no
     by_url = {each.mirror.url: each for each in declared}
     listed += [
         _entry(each, "on", _where(each, by_url, settings), by_url.get(each.url), memory, now)
-        for each in settings.mirrors
+        for each in dict.fromkeys((*settings.mirrors, *settings.url_mirrors))
     ]
     used = {each.url for each in listed}
     off = [each for each in declared if each.mirror.url not in used]
@@ -71,14 +71,14 @@ def _where(mirror: Mirror, by_url: Mapping[str, Declared], settings: Settings) -
         return by_url[mirror.url].place.partition(": ")[0]
     if not mirror.vouches:
         return "this folder's chunkdl.toml"
-    known = known_mirror(mirror.url)
+    known = known_mirror(mirror.url) or other_hub(mirror.url)
     said = settings.provenance.get("mirrors", "default")
     from_words = said.startswith(("flag", "environment"))
     return "built-in" if known is not None and known.on and not from_words else said
 
 
 def _entry(mirror: Mirror, state: str, where: str, declared: Declared | None, memory: Memory, now: float) -> Entry:
-    known = known_mirror(mirror.url)
+    known = known_mirror(mirror.url) or other_hub(mirror.url)
     facts = {"covers": known.covers} if known and known.covers else {}
     return Entry(
         mirror.name,
@@ -116,6 +116,7 @@ def entry_json(entry: Entry, now: float) -> dict[str, Any]:
         "ca_file": (mirror.ca_file or None) if mirror else None,
         "has_token": bool(mirror.token) if mirror else False,
         "token_env": entry.token_env or None,
+        "replaces": (mirror.replaces or None) if mirror else None,
     }
     return {
         "name": entry.name,

@@ -5,9 +5,11 @@ Decides how stages spell their results: nothing here fetches, places or prints.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chunkdl.core.planner import Action
+from chunkdl.http.redirects import host_of
 from chunkdl.model import AuthorityKind, Strength
 from chunkdl.report import ErrorReport, FileReport, HostReport, LeftOut, ReferenceReport, Report, Totals
 
@@ -18,26 +20,31 @@ if TYPE_CHECKING:
     from chunkdl.core.planner import Plan
     from chunkdl.core.scheduler import HostView
     from chunkdl.errors import ChunkdlError
-    from chunkdl.model import Reference, RemoteFile
+    from chunkdl.model import Digest, Reference, RemoteFile, Verified
     from chunkdl.pipeline.session import Session
 
 
 def failed(text: str, error: ChunkdlError) -> ReferenceReport:
     """A reference that ended in an error."""
     parts = ErrorReport(error.code, error.message, error.mirror, error.file, error.hint)
-    return ReferenceReport(text, ok=False, exit_code=error.exit_code, error=parts)
+    return ReferenceReport(text, ok=False, exit_code=error.exit_code, error=parts, cause=error)
 
 
-def placed(text: str, plan: Plan, path: Path, came_from: Mapping[str, str]) -> ReferenceReport:
+def placed(
+    text: str, plan: Plan, path: Path, came_from: Mapping[str, str], proofs: Mapping[Digest, Verified] | None = None
+) -> ReferenceReport:
     """A reference that is where loaders look; ``came_from`` maps a path to network, partial or cache.
 
+    ``proofs`` say by a listing's digest what the bytes turned out to be, where that digest says less.
     What was there before is reported with strength *size*: its name claims the digest, only its length was checked.
     """
     present = {each for content in plan.contents if content.action is Action.PRESENT for each in content.paths}
     files = [
-        _file(each, Strength.SIZE if each.path in present else Strength.DIGEST, came_from[each.path])
+        _file(each, Strength.SIZE if each.path in present else each.digest.strength, came_from[each.path])
         for each in plan.chosen
     ]
+    whole = {each.path: proofs[each.digest].digest for each in plan.chosen if proofs and each.digest in proofs}
+    files = [replace(each, digest=str(whole.get(each.path, each.digest))) for each in files]
     return _success(text, plan, str(path), files)
 
 
@@ -48,7 +55,7 @@ def planned(text: str, plan: Plan) -> ReferenceReport:
         for content in plan.contents
         for path in content.paths
     }
-    return _success(text, plan, None, [_file(each, Strength.DIGEST, source[each.path]) for each in plan.chosen])
+    return _success(text, plan, None, [_file(each, each.digest.strength, source[each.path]) for each in plan.chosen])
 
 
 def found_offline(
@@ -61,8 +68,8 @@ def found_offline(
         exit_code=0,
         path=None if path is None else str(path),
         repo=reference.repo_id,
-        revision=reference.revision or "main",
-        commit=commit,
+        revision=(reference.revision or reference.hub.default_revision) if commit else None,
+        commit=commit or None,
         authority=AuthorityKind.LAST_KNOWN.value,
         authenticated=False,
         files=tuple(_file(each, Strength.SIZE, "cache") for each in files),
@@ -77,8 +84,8 @@ def _success(text: str, plan: Plan, path: str | None, files: Sequence[FileReport
         exit_code=0,
         path=path,
         repo=artifact.reference.repo_id,
-        revision=artifact.reference.revision or "main",
-        commit=artifact.commit,
+        revision=(artifact.reference.revision or "main") if artifact.commit else None,
+        commit=artifact.commit or None,
         authority=artifact.authority.kind.value,
         authenticated=artifact.authority.authenticated,
         files=tuple(files),
@@ -103,11 +110,32 @@ def summed(results: Sequence[ReferenceReport], session: Session, wall_s: float) 
         wall_s=round(wall_s, 3),
         goodput_bytes_per_s=round(progress.fetched_bytes / wall_s, 1) if wall_s > 0 else 0.0,
     )
-    hosts = tuple(_host(each, session.lag) for each in engine.scheduler.hosts())
-    return Report(tuple(results), totals, hosts, tuple(session.notices))
+    return Report(tuple(results), totals, _hosts(session), tuple(session.notices))
+
+
+def of_call(result: ReferenceReport, session: Session, wall_s: float) -> Report:
+    """One call of many over one session. Fetched is what its own files took; the hosts are those of all calls."""
+    total = sum(each.size for each in result.files)
+    fetched = sum(each.size for each in result.files if each.source != "cache")
+    rate = round(fetched / wall_s, 1) if wall_s > 0 else 0.0
+    totals = Totals(total, fetched, total - fetched, wall_s=round(wall_s, 3), goodput_bytes_per_s=rate)
+    return Report((result,), totals, _hosts(session), tuple(session.notices))
+
+
+def _hosts(session: Session) -> tuple[HostReport, ...]:
+    """Every data host that was asked for bytes, and the mirrors that could not even be asked for them."""
+    asked = [_host(each, session.lag) for each in session.engine.scheduler.hosts()]
+    met = {name for each in asked for name in each.mirrors}
+    unused = [
+        HostReport(host_of(each.url), (each.name,), 0, 0, 0, "unused", lag, lag)
+        for each in session.settings.mirrors
+        if each.name not in met and (lag := session.lag.get(each.name))
+    ]
+    return (*asked, *unused)
 
 
 def _host(host: HostView, lag: Mapping[str, str]) -> HostReport:
     mirrors = tuple(host.mirrors)
     behind = next((lag[name] for name in mirrors if name in lag), None)
-    return HostReport(host.host, mirrors, host.bytes, host.leases, host.errors, host.state, behind)
+    state = "failing" if host.failing and host.state == "idle" else host.state
+    return HostReport(host.host, mirrors, host.bytes, host.leases, host.errors, state, behind, host.reason or None)

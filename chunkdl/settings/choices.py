@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from chunkdl.errors import UsageError
 from chunkdl.model import Mirror, MirrorKind
 from chunkdl.observe import Notice
-from chunkdl.settings.declared import mirror_of
+from chunkdl.settings.declared import ANY_ADDRESS, checked_mirror, mirror_of
 from chunkdl.settings.endpoints import host_of, is_confidential, netloc_of, parse_endpoint
 from chunkdl.settings.environment import said
-from chunkdl.settings.registry import KNOWN_MIRRORS, PUBLIC_HUB, is_public_hub, known_mirror
+from chunkdl.settings.registry import KNOWN_MIRRORS, OTHER_HUBS, PUBLIC_HUB, is_public_hub, known_mirror
 from chunkdl.settings.values import Flags, mirror_at
 
 if TYPE_CHECKING:
@@ -159,13 +159,16 @@ def _same_hub(one: str, other: str) -> bool:
 
 
 def _builtin() -> list[Mirror]:
-    return [replace(mirror_at(each.url), max_connections=each.max_connections) for each in KNOWN_MIRRORS if each.on]
+    listed = (each for each in (*KNOWN_MIRRORS, *OTHER_HUBS) if each.on)
+    return [replace(mirror_at(each.url), kind=each.kind, max_connections=each.max_connections) for each in listed]
 
 
 def _typed(each: str | Mirror, where: str) -> Mirror:
     if isinstance(each, Mirror):
-        return replace(each, is_origin=False)
-    return mirror_of(parse_endpoint(each, where=where), where)
+        return checked_mirror(each)
+    mirror = mirror_of(parse_endpoint(each, where=where), where)
+    # Whoever types a static mirror means the names typed beside it, whichever kind they are.
+    return replace(mirror, replaces=ANY_ADDRESS) if mirror.kind is MirrorKind.STATIC else mirror
 
 
 def _distinct(mirrors: Iterable[Mirror], origin: str) -> tuple[Mirror, ...]:

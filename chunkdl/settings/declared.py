@@ -14,7 +14,7 @@ from chunkdl.errors import UsageError
 from chunkdl.model import Mirror, MirrorKind
 from chunkdl.settings.endpoints import Endpoint, is_confidential, parse_endpoint
 from chunkdl.settings.environment import checked_token, folder
-from chunkdl.settings.registry import is_public_hub, known_mirror
+from chunkdl.settings.registry import is_public_hub, known_mirror, other_hub
 from chunkdl.settings.user_file import FACTS
 from chunkdl.settings.values import FIRST_BYTE_BOUNDS_S, FIRST_BYTE_S, MAX_CONNECTIONS_BOUNDS, mirror_at
 
@@ -27,6 +27,8 @@ _PROXY_SCHEMES = frozenset({"http", "https", "socks4", "socks5", "socks5h"})
 # More would hide a typing mistake (kilobytes read as bytes) rather than cap a link: 100 Gbit/s.
 _RATE_BOUNDS = (0.0, 12.5e9)
 _PRIORITY_BOUNDS = (-1000, 1000)  # an order among a handful
+# What a static mirror that is typed for one command replaces: its files are asked for by their names alone.
+ANY_ADDRESS = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +58,43 @@ def declared_in(file: UserFile, environ: Mapping[str, str]) -> tuple[Declared, .
 
 def mirror_of(endpoint: Endpoint, where: str) -> Mirror:
     """The mirror that an endpoint names, with the courtesy cap of a known one."""
-    if endpoint.kind is MirrorKind.MODELSCOPE:
-        raise UsageError(f"{where}: modelscope+ mirrors are not supported by this version")
-    known = known_mirror(endpoint.url)
-    mirror = replace(mirror_at(endpoint.url), kind=endpoint.kind)
+    hub = other_hub(endpoint.url)
+    known = known_mirror(endpoint.url) or hub
+    kind = hub.kind if hub and endpoint.kind is MirrorKind.HUGGING_FACE else endpoint.kind
+    if kind is MirrorKind.MODELSCOPE and urlsplit(endpoint.url).path:
+        raise UsageError(f"{where}: a ModelScope server has no path", hint="write modelscope+https://host")
+    mirror = replace(mirror_at(endpoint.url), kind=kind)
     return replace(mirror, max_connections=known.max_connections) if known else mirror
+
+
+def checked_mirror(mirror: Mirror) -> Mirror:
+    """A mirror that a library's caller made, spelt as a settings file's would be; it is never the origin.
+
+    Raises:
+        UsageError: a value that a settings file must not hold either; the message names the mirror and the field.
+    """
+    where = f"mirror {mirror.name}"
+    endpoint = parse_endpoint(mirror.url, where=f"{where}: url")
+    bounded(mirror.max_connections, MAX_CONNECTIONS_BOUNDS, f"{where}: max_connections")
+    bounded(mirror.first_byte_s, FIRST_BYTE_BOUNDS_S, f"{where}: first_byte_s")
+    bounded(mirror.rate_cap_bytes_per_s, _RATE_BOUNDS, f"{where}: rate_cap_bytes_per_s")
+    bounded(mirror.priority, _PRIORITY_BOUNDS, f"{where}: priority")
+    _check_proxy(mirror.proxy, f"{where}: proxy")
+    _check_name(mirror.name, f"{where}: name")
+    if mirror.token is not None:
+        checked_token(mirror.token, f"{where}: token")
+    if mirror.ca_file and not Path(mirror.ca_file).is_file():
+        raise UsageError(f"{where}: ca_file: {mirror.ca_file} is no file", hint="name a PEM bundle of certificates")
+    kind = mirror.kind if endpoint.kind is MirrorKind.HUGGING_FACE else endpoint.kind
+    return replace(mirror, url=endpoint.url, kind=kind, is_origin=False)
 
 
 def _declared(table: MirrorTable, environ: Mapping[str, str]) -> Declared:
     values, place = table.values, table.place
     mirror = mirror_of(_endpoint(table), place("url"))
     named = {key: values[key] for key in ("name", "proxy") if key in values}
+    if "name" in named:  # an empty one would be taken for none, and made from the URL
+        _check_name(named["name"], place("name"))
     mirror = replace(
         mirror,
         **named,
@@ -82,9 +110,9 @@ def _declared(table: MirrorTable, environ: Mapping[str, str]) -> Declared:
         ),
         token=_token(table, environ, mirror.url),
         ca_file=_ca_file(table, environ),
+        replaces=_replaced(table, mirror),
     )
     _check_proxy(mirror.proxy, place("proxy"))
-    _check_name(mirror.name, place("name"))
     return Declared(
         mirror,
         place("url"),
@@ -95,6 +123,17 @@ def _declared(table: MirrorTable, environ: Mapping[str, str]) -> Declared:
     )
 
 
+def _replaced(table: MirrorTable, mirror: Mirror) -> str:
+    """The address that a static mirror stands in for, with one slash at its end, so that no half name ever matches."""
+    said = table.values.get("replaces")
+    if said is None:
+        return ""
+    if mirror.kind is not MirrorKind.STATIC:
+        raise UsageError(f"{table.place('replaces')}: only a static mirror replaces addresses", hint='kind = "static"')
+    endpoint = parse_endpoint(said, where=table.place("replaces"))
+    return f"{endpoint.url}/"
+
+
 def _endpoint(table: MirrorTable) -> Endpoint:
     """``url`` with its ``kind+`` prefix, or with the kind that stands beside it."""
     endpoint = parse_endpoint(table.values["url"], where=table.place("url"))
@@ -103,7 +142,9 @@ def _endpoint(table: MirrorTable) -> Endpoint:
         return endpoint
     kind = next((each for each in MirrorKind if each.value == said), None)
     if kind is None:
-        raise UsageError(f"{table.place('kind')}: {said!r} is no kind of mirror", hint="known kinds: hf, static")
+        raise UsageError(
+            f"{table.place('kind')}: {said!r} is no kind of mirror", hint="known kinds: hf, modelscope, static"
+        )
     if endpoint.kind not in (MirrorKind.HUGGING_FACE, kind):
         raise UsageError(f"{table.place('kind')}: {said!r}, but the URL says {endpoint.kind.value!r}")
     return replace(endpoint, kind=kind)

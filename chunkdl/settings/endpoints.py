@@ -38,7 +38,9 @@ def parse_endpoint(text: str, *, where: str) -> Endpoint:
     kind = MirrorKind.HUGGING_FACE
     if plus and "://" not in prefix:
         if prefix not in _KINDS:
-            raise UsageError(f"{where}: unknown kind of mirror {prefix!r}", hint="known kinds: hf+, static+")
+            raise UsageError(
+                f"{where}: unknown kind of mirror {prefix!r}", hint="known kinds: hf+, modelscope+, static+"
+            )
         kind, typed = _KINDS[prefix], rest
     return Endpoint(_base_url(typed, where), kind)
 

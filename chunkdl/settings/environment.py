@@ -64,6 +64,20 @@ def hub_cache(environ: Mapping[str, str]) -> tuple[Path, str]:
     return home / "hub", where
 
 
+def torch_hub(environ: Mapping[str, str]) -> tuple[Path, str]:
+    """torch.hub's folder and where it comes from, as ``torch.hub.get_dir`` finds it; unlike there, empty is unset."""
+    if named := said(environ, "TORCH_HOME"):
+        return _user_folder(named[1], environ) / "hub", f"environment {named[0]}"
+    if named := said(environ, "XDG_CACHE_HOME"):
+        return _user_folder(named[1], environ) / "torch" / "hub", f"environment {named[0]}"
+    return _home(environ) / ".cache" / "torch" / "hub", "default"
+
+
+def _user_folder(text: str, environ: Mapping[str, str]) -> Path:
+    """``~`` expanded and nothing else: a ``$`` is a character to torch."""
+    return _home(environ) / text[2:] if text == "~" or text.startswith("~/") else Path(text)
+
+
 def state_folder(environ: Mapping[str, str]) -> tuple[Path, str]:
     """Our own state's folder and where it comes from."""
     if named := said(environ, "CHUNKDL_STATE_DIR"):
@@ -106,6 +120,20 @@ def hub_token(environ: Mapping[str, str]) -> tuple[str, str] | None:
     path = _token_file(environ)
     text = _token_in(path)
     return (checked_token(text, str(path)), str(path)) if text else None
+
+
+def modelscope_endpoint(environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """The variable that names ModelScope's server, and its value, as modelscope-hub 0.5 reads them; None for neither.
+
+    MODELSCOPE_DOMAIN is the older name.
+    """
+    return said(environ, "MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN")
+
+
+def modelscope_token(environ: Mapping[str, str]) -> str | None:
+    """ModelScope's token; ``UsageError`` for one that no header can carry. Credentials of a login are not read."""
+    named = said(environ, "MODELSCOPE_API_TOKEN")
+    return checked_token(named[1], f"environment {named[0]}") if named else None
 
 
 def checked_token(token: str, where: str) -> str:

@@ -13,9 +13,10 @@ from chunkdl.errors import UsageError
 from chunkdl.observe import Notice
 from chunkdl.settings import environment as env
 from chunkdl.settings.choices import Files, choose_mirrors, choose_origin, mirror_notice
-from chunkdl.settings.declared import bounded, declared_in
-from chunkdl.settings.endpoints import is_confidential
+from chunkdl.settings.declared import ANY_ADDRESS, bounded, declared_in
+from chunkdl.settings.endpoints import is_confidential, parse_endpoint
 from chunkdl.settings.project import NO_PROJECT, Project, find_project
+from chunkdl.settings.registry import MODELSCOPE_HUB
 from chunkdl.settings.user_file import read_user_file
 from chunkdl.settings.values import (
     CONNECT_BOUNDS_S,
@@ -26,6 +27,7 @@ from chunkdl.settings.values import (
     Settings,
     Trust,
     mirror_at,
+    modelscope_at,
 )
 
 if TYPE_CHECKING:
@@ -81,10 +83,13 @@ def load_settings(
     progress, draft.provenance["progress"] = env.progress_wish(environ)
     return Settings(
         origin=replace(_origin(origin, environ, draft), first_byte_s=first_byte_s),
-        mirrors=tuple(_patient(each, first_byte_s) for each in mirrors),
+        mirrors=tuple(_patient(each, first_byte_s) for each in mirrors if each.replaces in {"", ANY_ADDRESS}),
+        url_mirrors=tuple(_patient(each, first_byte_s) for each in mirrors if each.replaces),
+        modelscope=replace(_modelscope(environ, draft), first_byte_s=first_byte_s),
         trust=_trust(flags, file, draft),
         cache_dir=_cache_dir(flags, environ, (project, file), draft),
         local_dir=_local_dir(flags, project, draft),
+        torch_dir=_torch_dir(environ, draft),
         state_dir=_state_dir(environ, file, draft),
         offline=offline,
         offline_because=offline_because,
@@ -125,6 +130,15 @@ def _origin(choice: OriginChoice, environ: Mapping[str, str], draft: _Draft) -> 
         return mirror_at(choice.url, is_origin=True)
     draft.provenance["token"] = where
     return mirror_at(choice.url, is_origin=True, token=token)
+
+
+def _modelscope(environ: Mapping[str, str], draft: _Draft) -> Mirror:
+    draft.provenance["modelscope"] = "default"
+    url, token = MODELSCOPE_HUB, env.modelscope_token(environ)
+    if named := env.modelscope_endpoint(environ):
+        where = draft.provenance["modelscope"] = f"environment {named[0]}"
+        url = parse_endpoint(named[1], where=where).url
+    return modelscope_at(url, token if is_confidential(url) else None)
 
 
 def _patient(mirror: Mirror, first_byte_s: float) -> Mirror:
@@ -170,6 +184,11 @@ def _local_dir(flags: Flags, project: Project, draft: _Draft) -> Path | None:
         return flags.local_dir.expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, no such user, a NUL
         raise UsageError(f"--local-dir {str(flags.local_dir)!r} is no folder: {error}") from error
+
+
+def _torch_dir(environ: Mapping[str, str], draft: _Draft) -> Path:
+    found, draft.provenance["torch_dir"] = env.torch_hub(environ)
+    return found.absolute()
 
 
 def _state_dir(environ: Mapping[str, str], file: UserFile, draft: _Draft) -> Path:

@@ -12,6 +12,7 @@ from chunkdl.model import MirrorKind
 from chunkdl.settings.endpoints import host_of, is_loopback, netloc_of
 
 PUBLIC_HUB = "https://huggingface.co"  # what huggingface_hub calls the default endpoint
+MODELSCOPE_HUB = "https://modelscope.cn"  # what modelscope-hub 0.5 calls the default endpoint
 
 # The hub's own names: "hubDomains" of https://huggingface.co/.well-known/meta.json.
 _HUB_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co", "huggingface.com", "huggingface.cn"})
@@ -78,12 +79,23 @@ KNOWN_MIRRORS = (
 
 # Hubs of their own that hold the same files under other names; not of the hub's protocol, so never an HF_ENDPOINT.
 OTHER_HUBS = (
+    # Its limits are published nowhere; its own client opens 16 connections at most and 1 by default.
     KnownMirror(
         "modelscope.cn",
         "modelscope.cn",
+        on=True,
+        max_connections=8,
         kind=MirrorKind.MODELSCOPE,
         covers="its own catalogue, often the same files under other names",
-        caveat="to be matched by sha256 and size, never by name; this version does not speak its protocol",
+        caveat="by content: a file comes from there only if its sha256 and size are the artifact's",
+    ),
+    KnownMirror(
+        "modelscope.ai",
+        "modelscope.cn",
+        max_connections=8,
+        kind=MirrorKind.MODELSCOPE,
+        covers="the same for addresses outside China",
+        caveat="by content: a file comes from there only if its sha256 and size are the artifact's",
     ),
 )
 
@@ -98,12 +110,17 @@ def known_mirror(url: str) -> KnownMirror | None:
     return next((each for each in KNOWN_MIRRORS if each.holds(url)), None)
 
 
+def other_hub(url: str) -> KnownMirror | None:
+    """The entry of a hub of its own that ``url`` is on, or None."""
+    return next((each for each in OTHER_HUBS if each.holds(url)), None)
+
+
 def operator_of(url: str) -> str:
     """Who runs this URL, as far as we can tell: two voices of one operator count once.
 
     A port of its own counts only on loopback, where tunnels to different hosts end.
     """
-    known = known_mirror(url)
+    known = known_mirror(url) or other_hub(url)
     if known:
         return known.operator
     if is_public_hub(url):

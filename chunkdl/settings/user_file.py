@@ -35,7 +35,19 @@ _USER_KEYS: _Kinds = {
     "first_byte_s": (int, float),
     "builtin_mirrors": bool,
     "mirror": list,
+    "batch": dict,
 }
+# What batches do by default; a hook is a command, so that only the user may name one.
+_BATCH_KEYS: _Kinds = {
+    "windows": list,
+    "time_zone": str,
+    "bwlimit": str,
+    "budgets": dict,
+    "caps": dict,
+    "on_job_done": list,
+    "on_window_closed": list,
+}
+_COMMANDS = ("on_job_done", "on_window_closed")
 # What an untrusted checkout may say: what to take and where to, never whom to believe, to pay or to log in to.
 _PROJECT_MIRROR_KEYS: _Kinds = {
     "url": str,
@@ -50,6 +62,7 @@ _USER_MIRROR_KEYS: _Kinds = {
     **_PROJECT_MIRROR_KEYS,
     "enabled": bool,
     "of": str,
+    "replaces": str,
     "token_env": str,
     "proxy": str,
     "ca_file": str,
@@ -103,6 +116,10 @@ class UserFile:
     def place(self, key: str) -> str:
         """How a message names the value of ``key``: file, line and key."""
         return f"{_line(self.where, self.lines, (key,))}: {key}"
+
+    def place_in(self, table: str, key: str) -> str:
+        """The same for a ``key`` in a table."""
+        return f"{_line(self.where, self.lines, (table, key))}: {table}.{key}"
 
 
 def read_user_file(path: Path, *, required: bool) -> UserFile:
@@ -167,6 +184,7 @@ class _Reading:
             raise _unreadable(self.where, error) from error
         lines = lines_by_key(self.text)
         self._check_keys(values, self.keys, lines, ())
+        self._check_batch(values.get("batch", {}), lines)
         tables = tuple(self._mirror(each, index, lines) for index, each in enumerate(values.pop("mirror", [])))
         for key in _LISTS_OF_PATTERNS:
             if not all(isinstance(each, str) for each in values.get(key, [])):
@@ -183,6 +201,17 @@ class _Reading:
         own = {str(path[2]): line for path, line in lines.items() if path[:2] == ("mirror", index) and path[2:]}
         own[""] = lines.get(("mirror", index), 0)
         return MirrorTable(table, index + 1, self.where, own)
+
+    def _check_batch(self, table: Mapping[str, Any], lines: Mapping[tuple[str | int, ...], int]) -> None:
+        self._check_keys(table, _BATCH_KEYS, lines, ("batch",))
+        for key, value in table.items():
+            place = f"{_line(self.where, lines, ('batch', key))}: batch.{key}"
+            if isinstance(value, dict) and not all(isinstance(each, str) for each in value.values()):
+                raise UsageError(f"{place} maps mirrors to texts such as '20G'")
+            if isinstance(value, list) and not all(isinstance(each, str) for each in value):
+                raise UsageError(f"{place} is a list of texts")
+            if key in _COMMANDS and not any(value[:1]):
+                raise UsageError(f"{place} names no command", hint='write ["notify-send", "models are here"]')
 
     def _check_keys(
         self,

@@ -6,15 +6,15 @@ tests and the demo build a ``Settings`` and know everything that is in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from chunkdl.model import Mirror
+from chunkdl.model import Mirror, MirrorKind
 from chunkdl.settings.endpoints import is_confidential, netloc_of
-from chunkdl.settings.registry import PUBLIC_HUB
+from chunkdl.settings.registry import MODELSCOPE_HUB, PUBLIC_HUB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +46,11 @@ def mirror_at(url: str, *, is_origin: bool = False, token: str | None = None) ->
     return Mirror(name=netloc_of(url), url=url, is_origin=is_origin, token=token)
 
 
+def modelscope_at(url: str, token: str | None = None) -> Mirror:
+    """The hub of ``ms:`` names at an already checked base URL."""
+    return replace(mirror_at(url, is_origin=True, token=token), kind=MirrorKind.MODELSCOPE, max_connections=8)
+
+
 @dataclass(frozen=True, slots=True)
 class ProjectWishes:
     """What a project's ``chunkdl.toml`` wishes where the command line says nothing: what to take, at which revision."""
@@ -66,7 +71,10 @@ class Settings:
         origin: the hub whose listing is believed; its token belongs to it alone.
         mirrors: other sources of bytes, best liked first; never contains the origin.
         trust: ``auto`` lets mirrors vouch when the origin is silent, ``strict`` does not.
+        modelscope: the hub that ``ms:`` names are asked of; its token belongs to it alone.
+        url_mirrors: static mirrors of addresses, for torch names and URLs; those typed are also among ``mirrors``.
         cache_dir: root of the hub cache (``HF_HUB_CACHE``).
+        torch_dir: what ``torch.hub.get_dir`` finds: ``$TORCH_HOME/hub`` or its default.
         local_dir: folder that gets real files instead (``--local-dir``), its links resolved; None for the cache.
         state_dir: our own memory: listings once learnt, failures, measured rates.
         offline: no request is made; ``offline_because`` names the flag or variable that says so.
@@ -78,6 +86,7 @@ class Settings:
         progress: ``none`` if the environment switches bars off.
         color: False under ``NO_COLOR``.
         lowat: False switches ``SO_RCVLOWAT`` off (``CHUNKDL_NO_LOWAT``).
+        exhausted: names of sources that give no bytes in this run, because a budget of theirs is spent.
         private: patterns of repository ids that no mirror may hear of.
         project: selection and revision of the folder's own settings file; what is typed goes before it.
         notices: what a person should know about how these settings came to be.
@@ -87,7 +96,10 @@ class Settings:
     origin: Mirror = field(default_factory=lambda: mirror_at(PUBLIC_HUB, is_origin=True))
     mirrors: tuple[Mirror, ...] = ()
     trust: Trust = "auto"
+    modelscope: Mirror = field(default_factory=lambda: modelscope_at(MODELSCOPE_HUB))
+    url_mirrors: tuple[Mirror, ...] = ()
     cache_dir: Path = field(default_factory=lambda: Path.home() / ".cache" / "huggingface" / "hub")
+    torch_dir: Path = field(default_factory=lambda: Path.home() / ".cache" / "torch" / "hub")
     local_dir: Path | None = None
     state_dir: Path = field(default_factory=lambda: Path.home() / ".local" / "state" / "chunkdl")
     offline: bool = False
@@ -102,6 +114,7 @@ class Settings:
     progress: ProgressWish = "auto"
     color: bool = True
     lowat: bool = True
+    exhausted: frozenset[str] = frozenset()
     private: tuple[str, ...] = ()
     project: ProjectWishes = ProjectWishes()
     notices: tuple[Notice, ...] = ()

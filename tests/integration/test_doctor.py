@@ -21,10 +21,10 @@ from chunkdl.http.client import HttpClient
 from chunkdl.http.resolver import Addresses
 from chunkdl.identify.references import parse_reference
 from chunkdl.model import Mirror
+from chunkdl.process_identity import ProcessIdentity, this_process
 from chunkdl.settings import Settings
 from chunkdl.testing import HubRepo, MirrorServer, SeededContent
 from chunkdl.transfer.owner_record import OwnerRecord, encode_owner
-from chunkdl.transfer.process_identity import ProcessIdentity, this_process
 
 REPO = HubRepo("org/name", {"config.json": "{}", "model.safetensors": SeededContent(3, 1 << 20)})
 USUAL = HubRepo("bert-base-uncased", REPO.files)
@@ -208,12 +208,13 @@ def test_proxies(stage):
             ended = await asyncio.to_thread(again.run, "doctor", "--origin", url, "--no-mirrors", "--json")
             return ended, again, proxy
 
-    for status, advice in ((407, "user name and a password"), (403, "the proxy forbids this host")):
+    for status, advice in ((407, "user name and a password"), (403, "forbids this host")):
         code, again, proxy = asyncio.run(scenario(fixed(head(status, "Content-Length: 0")), "https://hub.test"))
         assert code == 4
         found = again.json
         assert [(name, each["ok"]) for name, each in steps_of(found).items()] == [("tcp", True), ("proxy", False)]
         assert advice in found["findings"][-1]["message"]
+        assert proxy.url in found["findings"][-1]["message"]
         assert found["sources"][0]["proxy"] == proxy.url
         assert proxy.requests[0].target == "hub.test:443"
         assert proxy.requests[0].headers["proxy-authorization"] == "Basic bWU6cGFzcw=="
@@ -225,7 +226,7 @@ def test_proxies(stage):
 
 def looked(tmp_path, url, *, environ=(), name="hub", **how):
     """What the probes saw of one source."""
-    mirror = Mirror(name, url, is_origin=True)
+    mirror = Mirror(url, name, is_origin=True)
     settings = Settings(origin=mirror, cache_dir=tmp_path, state_dir=tmp_path, answer_s=30.0)
 
     async def look():

@@ -1,0 +1,73 @@
+"""Servers that we did not write, as child processes of a test: started, waited for, ended by their own id.
+
+A missing program is a failure, never a skip: ``scripts/install`` brings it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from contextlib import contextmanager
+
+# They answer within milliseconds of their start; a machine busy with other tests may take seconds.
+LIMIT_S = 20.0
+_EACH_LOOK_S = 0.02
+# Somebody else may take a port between the look and the start.
+_TRIES = 3
+
+
+def found(program: str) -> str:
+    """The path of ``program``; Debian keeps servers out of users' PATH."""
+    path = shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin")))
+    if path is None:
+        raise AssertionError(f"{program} is not installed: run scripts/install")
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serving(start, ports):
+    """``start(*ports)`` gives a process that listens on every one of ``ports`` free ports; their numbers."""
+    for left in reversed(range(_TRIES)):
+        chosen = [free_port() for _ in range(ports)]
+        process = start(*chosen)
+        try:
+            if _listens(process, chosen):
+                yield chosen
+                return
+        finally:
+            _end(process)
+        assert left, f"{process.args[0]} does not listen: {process.args}"
+
+
+def _listens(process, ports) -> bool:
+    """False once the process has ended, or after the limit."""
+    for port in ports:
+        for _ in range(int(LIMIT_S / _EACH_LOOK_S)):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            try:
+                process.wait(_EACH_LOOK_S)
+            except subprocess.TimeoutExpired:
+                continue
+            return False
+        else:
+            return False
+    return True
+
+
+def _end(process) -> None:
+    process.terminate()
+    try:
+        process.wait(LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
