@@ -50,7 +50,7 @@ def parse_json(body: bytes, mirror: Mirror) -> Any:
     except (ValueError, RecursionError) as error:
         raise NotTheFile(
             f"{mirror.name} answered something that is no JSON",
-            hint="a captive portal or a proxy may be in the way",
+            hint="a login page or a proxy may be in the way: open any web page in a browser, and check HTTPS_PROXY",
             mirror=mirror.name,
         ) from error
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from chunkdl.errors import ChunkdlError, Stalled
@@ -16,7 +16,7 @@ from chunkdl.identify.vouching import Candidate
 from chunkdl.model import MirrorKind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from chunkdl.identify.huggingface import MetadataClient
     from chunkdl.model import Mirror, Reference
@@ -42,28 +42,27 @@ async def ask(reference: Reference, hub: HubApi, whole_s: float) -> Candidate:
 
     Raises what ``HubApi`` raises; Stalled if the hub answers too slowly on the whole.
     """
-    async with _progressing(hub, whole_s) as watched:
+    async with progressing(hub.mirror, whole_s) as on_page:
+        watched = replace(hub, on_page=on_page)
         info = await watched.resolve(reference)
         files = await watched.listing(reference, info.canonical_id, info.commit)
     return Candidate(hub.mirror, info, files)
 
 
 @asynccontextmanager
-async def _progressing(hub: HubApi, whole_s: float) -> AsyncIterator[HubApi]:
+async def progressing(mirror: Mirror, whole_s: float) -> AsyncIterator[Callable[[], None]]:
+    """Bound what is asked of ``mirror`` inside the block; yields what is to be called after each page.
+
+    At most ``whole_s`` without a page, and six times that in all; Stalled beyond.
+    """
     now = asyncio.get_running_loop().time
     latest = now() + _MOST_PATIENCE * whole_s
     try:
         async with asyncio.timeout(whole_s) as limit:
-            yield HubApi(
-                hub.client,
-                hub.mirror,
-                hub.answer_s,
-                hub.connect_s,
-                on_page=lambda: limit.reschedule(min(now() + whole_s, latest)),
-            )
+            yield lambda: limit.reschedule(min(now() + whole_s, latest))
     except TimeoutError as error:
-        name = hub.mirror.name
-        raise Stalled(f"{name} gave no complete answer within {whole_s:g} s", mirror=name) from error
+        message = f"{mirror.name} gave no complete answer within {whole_s:g} s"
+        raise Stalled(message, mirror=mirror.name) from error
 
 
 def origin_hub(client: MetadataClient, settings: Settings) -> HubApi:

@@ -6,26 +6,31 @@ else answers do they supply a listing, and then it is marked as unauthenticated 
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from chunkdl.errors import ArtifactNotFound, ChunkdlError, ConnectFailed, HTTPStatus, Stalled, TransportError
 from chunkdl.identify import hearing, wording
 from chunkdl.identify.asking import Stories, ask, origin_hub
+from chunkdl.identify.attestation import Attestation
+from chunkdl.identify.content_search import attest
 from chunkdl.identify.coverage import ask_mirrors
 from chunkdl.identify.fingerprints import fingerprint
 from chunkdl.identify.known import Earlier, Known
 from chunkdl.identify.refusals import gated
 from chunkdl.identify.sources import MirrorCoverage
 from chunkdl.identify.vouching import Candidate, compare, elect
-from chunkdl.model import Artifact, Authority, AuthorityKind, Mirror
+from chunkdl.model import Artifact, Authority, AuthorityKind, Mirror, MirrorKind
+from chunkdl.observe import ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
+    from chunkdl.identify.by_content import Comparison
     from chunkdl.identify.huggingface import MetadataClient
     from chunkdl.identify.vouching import Select
-    from chunkdl.model import Reference, RemoteFile
+    from chunkdl.model import Digest, Reference, RemoteFile, Verified
     from chunkdl.observe import Notice
     from chunkdl.settings import Settings
 
@@ -37,7 +42,8 @@ class Identified:
     """An artifact, who holds it as far as that is known at once, and what remains to be done beside the transfer.
 
     ``to_ask`` are mirrors for ``ask_mirrors``. ``confirm`` is True if the origin has not spoken in this run:
-    ``confirm_with_origin`` then belongs beside the transfer, before placement.
+    ``confirm_with_origin`` then belongs beside the transfer, before placement. ``learn`` is told, after placement, what
+    the bytes turned out to be by the digests of the listing, and says what a person should know of that.
     """
 
     artifact: Artifact
@@ -45,6 +51,7 @@ class Identified:
     to_ask: tuple[Mirror, ...] = ()
     notices: tuple[Notice, ...] = ()
     confirm: bool = False
+    learn: Callable[[Mapping[Digest, Verified]], Awaitable[tuple[Notice, ...]]] | None = None
 
 
 def _everything(files: tuple[RemoteFile, ...]) -> tuple[RemoteFile, ...]:
@@ -92,7 +99,7 @@ async def relayed(
     It is the origin's word of this very run as much as if we had asked ourselves.
     """
     earlier = await known.last(reference) if told else None
-    if earlier is None or earlier.told not in told:
+    if earlier is None or not set(told) & set(earlier.told.split()):
         return None
     said_at = earlier.artifact.authority.as_of
     artifact = replace(earlier.artifact, authority=replace(earlier.artifact.authority, kind=AuthorityKind.ORIGIN))
@@ -190,6 +197,16 @@ class _Inquiry:
         hub = origin_hub(self.client, self.settings)
         return await hub.listing(self.reference, artifact.canonical_id, commit)
 
+    async def listed_for(self, artifact: Artifact, named: Artifact) -> tuple[RemoteFile, ...] | None:
+        """What the origin lists for ``artifact``'s commit, ``named`` being what it says now; None if it is tired."""
+        try:
+            async with asyncio.timeout(self.settings.metadata_s):
+                return await self._listing_of(artifact.commit, named)
+        except (TransportError, TimeoutError):
+            return None
+        except ArtifactNotFound as error:
+            raise wording.contradicted(artifact, f"has no commit {artifact.commit}") from error
+
     async def _without_origin(
         self, stories: Stories, failure: TransportError | None, silent_s: float | None
     ) -> Identified:
@@ -201,10 +218,11 @@ class _Inquiry:
         if earlier is not None:
             return self._by_memory(earlier, failure, silence)
         stories.begin(heard)
-        heard_of = self._behind_no_gate(await stories.gather())
-        told = [each for each in heard_of if each.mirror.vouches]
+        every = await stories.gather()
+        told = [each for each in self._behind_no_gate(every) if each.mirror.vouches]
         if told:
-            return self._by_mirrors(told, heard, silence)
+            heard = hearing.behind_gate(heard) if any(each.behind_gate for each in every) else heard
+            return await self._by_mirrors(told, heard, silence)
         if failure is None:  # only remembered: before giving up it is asked after all
             answer = await self.ask_origin()
             if isinstance(answer, Candidate):
@@ -214,7 +232,7 @@ class _Inquiry:
 
     def _behind_no_gate(self, told: list[Candidate]) -> list[Candidate]:
         """If one voice calls the repository gated, only mirrors that a token of their own opens count."""
-        if not any(each.info.gated or each.info.private for each in told):
+        if not any(each.behind_gate for each in told):
             return told
         opened = [each for each in told if each.mirror.token]
         if not opened:
@@ -240,19 +258,29 @@ class _Inquiry:
             raise missing[0]
         return kept
 
-    def _by_mirrors(self, told: list[Candidate], heard: tuple[Mirror, ...], silence: str) -> Identified:
-        election = elect(self._selectable(told), self.select)
-        names = ", ".join(each.mirror.name for each in election.vouchers)
-        authority = Authority(AuthorityKind.MIRRORS, names, authenticated=False)
+    async def _by_mirrors(self, told: list[Candidate], heard: tuple[Mirror, ...], silence: str) -> Identified:
+        usable = self._selectable(told)
+        compared = await self._compared(usable[0], heard)
+        election = elect(usable, self.select, [Attestation.of(each) for each in compared])
+        names = [each.mirror.name for each in election.vouchers] + [each.mirror.name for each in election.attested]
+        authority = Authority(AuthorityKind.MIRRORS, ", ".join(names), authenticated=False)
         artifact = _artifact(self.reference, election.winner, authority)
         executables = [each for each in self.select(artifact.files) if each.executable]
         notices = [wording.vouched(election, executables, silence)]
+        if election.others:
+            notices.append(wording.others_differ(election))
         if self.settings.origin.token:
             notices.insert(0, wording.name_told(self.reference, [each.name for each in heard]))
         sources = tuple(compare(each, artifact) for each in told)
         known = {each.mirror.name for each in told}
         to_ask = tuple(each for each in heard if each.name not in known)
         return Identified(artifact, sources, to_ask, tuple(notices), confirm=True)
+
+    async def _compared(self, story: Candidate, heard: tuple[Mirror, ...]) -> list[Comparison]:
+        """What servers without our commits list, for as long as one more voice is worth waiting for."""
+        artifact = _artifact(self.reference, story, Authority(AuthorityKind.MIRRORS, story.mirror.name, False))
+        asked = [each for each in heard if each.kind is MirrorKind.MODELSCOPE and each.vouches]
+        return await attest(artifact, asked, client=self.client, settings=self.settings)
 
     def _origin_for_bytes(self, failure: TransportError | None) -> tuple[MirrorCoverage, ...]:
         """An origin that answers badly (429, 5xx on its API) may still serve files; a silent one only costs time."""
@@ -270,15 +298,22 @@ def _artifact(reference: Reference, story: Candidate, authority: Authority) -> A
 
 
 async def confirm_with_origin(
-    artifact: Artifact, *, settings: Settings, client: MetadataClient, known: Known, now: float
+    artifact: Artifact,
+    *,
+    settings: Settings,
+    client: MetadataClient,
+    known: Known,
+    now: float,
+    notify: Callable[[Notice], None] = ignore,
 ) -> Artifact | None:
     """Ask the origin about an artifact that it has not vouched for in this run.
 
-    Returns the artifact with the origin's authority if commit and contents are the same, None if the origin
-    still does not answer (bounded as every metadata phase).
+    Returns the artifact with the origin's authority if it lists that commit with the same contents, None if the
+    origin still does not answer (bounded as every metadata phase). A branch that has moved on meanwhile contradicts
+    nobody: ``notify`` is told of it.
 
     Raises:
-        PolicyRefused: the origin says something else; the message says what.
+        PolicyRefused: the origin has no such commit, or lists other contents for it.
         ArtifactNotFound, AccessDenied: the origin says that it is not there, or not yours.
     """
     inquiry = _Inquiry(artifact.reference, settings, client, known, now, _everything)
@@ -288,8 +323,11 @@ async def confirm_with_origin(
     await inquiry.check_gate(story)
     authentic = _artifact(artifact.reference, story, origin_authority(settings))
     await known.remember(Earlier(authentic, story.info.private, story.info.gated), now)
-    if story.info.commit != artifact.commit:
-        raise wording.contradicted(artifact, f"names commit {story.info.commit}, not {artifact.commit}")
-    if fingerprint(story.files) != fingerprint(artifact.files):
+    files = await inquiry.listed_for(artifact, authentic)
+    if files is None:
+        return None
+    if fingerprint(files) != fingerprint(artifact.files):
         raise wording.contradicted(artifact, "lists other contents for this commit")
-    return authentic
+    if authentic.commit != artifact.commit:
+        notify(wording.newer_commit(artifact, authentic.commit))
+    return replace(artifact, canonical_id=authentic.canonical_id, authority=authentic.authority)

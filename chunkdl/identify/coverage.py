@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from chunkdl.errors import ArtifactNotFound, ChunkdlError, TransportError
 from chunkdl.identify.answers import RepoInfo
 from chunkdl.identify.asking import ask, mirror_hub
+from chunkdl.identify.content_search import cover_by_content
 from chunkdl.identify.sources import MirrorCoverage
 from chunkdl.identify.vouching import Candidate, compare
 from chunkdl.model import MirrorKind
@@ -47,8 +48,15 @@ async def ask_mirrors(
     places = asyncio.Semaphore(_MAX_AT_ONCE)
 
     async def one(mirror: Mirror) -> None:
+        failures: list[ChunkdlError] = []
         async with places:
-            on_mirror(await _cover(artifact, mirror, client, settings, sleep))
+            try:
+                covered = await _cover(artifact, mirror, client, settings, sleep, failures)
+            except asyncio.CancelledError:
+                if failures:  # nobody waits for its next chance: why it gave nothing is known all the same
+                    on_mirror(_silent(mirror, failures[-1]))
+                raise
+            on_mirror(covered)
 
     async with asyncio.TaskGroup() as group:
         for each in mirrors:
@@ -61,13 +69,16 @@ async def _cover(
     client: MetadataClient,
     settings: Settings,
     sleep: Callable[[float], Awaitable[None]],
+    failures: list[ChunkdlError],
 ) -> MirrorCoverage:
+    """What ``mirror`` may be asked for; ``failures`` is told of every try that failed."""
     if mirror.kind is MirrorKind.STATIC:
         return MirrorCoverage(mirror, has_commit=True)  # a folder knows no commits: digests alone judge it
     for pause_s in (*_PAUSES_S, None):
         try:
             return await _covered(artifact, mirror, client, settings)
         except TransportError as error:
+            failures.append(error)
             if pause_s is None or not error.retryable:
                 return _silent(mirror, error)
         except ChunkdlError as error:
@@ -77,6 +88,8 @@ async def _cover(
 
 
 async def _covered(artifact: Artifact, mirror: Mirror, client: MetadataClient, settings: Settings) -> MirrorCoverage:
+    if mirror.kind is MirrorKind.MODELSCOPE:
+        return await cover_by_content(artifact, mirror, client=client, settings=settings)
     hub = mirror_hub(client, settings, mirror)
     try:
         async with asyncio.timeout(settings.metadata_s):

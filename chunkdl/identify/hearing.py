@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from chunkdl.model import MirrorKind
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from chunkdl.model import Mirror, Reference
     from chunkdl.settings import Settings
 
@@ -28,7 +32,12 @@ def once_seen(settings: Settings, reference: Reference, *, private: bool, gated:
     """
     if private or settings.is_private(reference.repo_id):
         return ()
-    return tuple(each for each in settings.mirrors if each.token) if gated else settings.mirrors
+    return behind_gate(settings.mirrors) if gated else settings.mirrors
+
+
+def behind_gate(mirrors: Iterable[Mirror]) -> tuple[Mirror, ...]:
+    """Those of ``mirrors`` whose token opens the same gate; another hub's token is about another hub's gates."""
+    return tuple(each for each in mirrors if each.token and each.kind is not MirrorKind.MODELSCOPE)
 
 
 def without_origin(settings: Settings, reference: Reference) -> tuple[Mirror, ...]:

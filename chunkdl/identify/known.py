@@ -10,13 +10,13 @@ import asyncio
 import hashlib
 import json
 import os
-import secrets
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiofiles.os
 
+from chunkdl.disk import new_name
 from chunkdl.identify.fingerprints import fingerprint
 from chunkdl.identify.references import is_repo_id
 from chunkdl.model import Artifact, Authority, AuthorityKind, Digest, RemoteFile, is_commit
@@ -212,7 +212,7 @@ def _begin_of(path: Path) -> bytes:
 
 def _put(path: Path, text: str) -> None:
     """Write at once, for the same reason; readers see the old text or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = new_name(path)
     try:
         with open(temporary, "x", encoding="utf-8") as file:  # noqa: PTH123  torture tests tap the builtin
             file.write(text)

@@ -6,11 +6,13 @@ Decides which repository, revision and file a text means. Deliberately asks no h
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
 from chunkdl.errors import ReferenceInvalid, UsageError
-from chunkdl.model import Reference, RepoType
-from chunkdl.settings.registry import is_public_hub, known_mirror
+from chunkdl.identify.url_references import torch_reference, url_reference
+from chunkdl.model import Hub, Reference, RepoType
+from chunkdl.settings.registry import is_public_hub, known_mirror, other_hub
 
 # huggingface_hub's utils/_validators.py: one or two parts, each at most 96 of these.
 _ID_PART = re.compile(r"[\w.-]{1,96}", re.ASCII)
@@ -21,12 +23,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 _TYPES = {each.plural: each for each in RepoType}
 # Pages of the hub's web site: …/<page>/<revision>[/<path>].
 _PAGES = frozenset({"tree", "blob", "resolve", "raw", "commit", "blame"})
-_UNSUPPORTED = {
-    "torch": "torch hub names",
-    "ms": "ModelScope names",
-    "modelscope": "ModelScope names",
-}
-_HINT = "write bert-base-uncased, org/name, org/name@revision, datasets/org/name, hf://org/name or paste a hub URL"
+_HINT = (
+    "write bert-base-uncased, org/name, org/name@revision, datasets/org/name, hf://org/name, torch:resnet50, "
+    "or paste a URL"
+)
+_MODELSCOPE = frozenset({"ms", "modelscope"})
+_MODELSCOPE_HINT = "write ms:org/name, ms:org/name@revision or ms:datasets/org/name"
+# Pages of ModelScope's web site that name a revision and a file after these words.
+_MODELSCOPE_PAGES = (["resolve"], ["file", "view"])
 # refs/pr/1 and refs/convert/parquet hold slashes in the place of one revision.
 _REF_PREFIXES = ("refs/pr/", "refs/convert/", "refs/heads/", "refs/tags/")
 
@@ -35,13 +39,15 @@ def parse_reference(text: str) -> Reference:
     """Read ``text`` as a reference; ``path`` of a folder keeps its trailing slash.
 
     Raises:
-        ReferenceInvalid: it cannot name a repository.
-        UsageError: it names something that this version does not fetch.
+        ReferenceInvalid: it cannot name a repository, a checkpoint or a file.
+        PolicyRefused: an address over plain HTTP.
     """
     typed = text.strip()
     scheme, colon, rest = typed.partition(":")
-    if scheme in _UNSUPPORTED and colon:
-        raise UsageError(f"{text}: {_UNSUPPORTED[scheme]} are not supported by this version", hint=_HINT)
+    if scheme == "torch" and colon:
+        return torch_reference(text)
+    if scheme in _MODELSCOPE and colon:
+        return _from_modelscope(text, rest.removeprefix("//"))
     if typed.startswith("hf://"):
         return _from_hf_uri(text, rest.removeprefix("//"))
     if typed.startswith(("http://", "https://")):
@@ -51,6 +57,21 @@ def parse_reference(text: str) -> Reference:
     repo, at, revision = typed.partition("@")
     repo_type, repo_id = _split_type(repo.split("/"))
     return _reference(text, repo_type, repo_id, revision if at else None)
+
+
+def parse_repository(text: str) -> Reference:
+    """The same for commands that look at repositories of a Hugging Face hub alone.
+
+    Raises:
+        UsageError: it names one file by itself, a repository of another hub, or nothing.
+    """
+    reference = parse_reference(text)
+    if reference.hub.names_files:
+        raise UsageError(f"{text} names a file, and a repository is wanted here", hint="write org/name")
+    if reference.hub is not Hub.HUGGING_FACE:
+        message = f"{text} is a repository of ModelScope, and this command asks about those of a Hugging Face hub"
+        raise UsageError(message, hint="write org/name as that hub calls it; chunkdl fetch takes both")
+    return reference
 
 
 def _split_type(parts: list[str]) -> tuple[RepoType, list[str]]:
@@ -117,8 +138,10 @@ def _split_revision(tail: str) -> tuple[str, str | None]:
 
 
 def _from_web(text: str, url: str) -> Reference:
+    if other_hub(url):
+        return _from_modelscope_web(text, url)
     if not (is_public_hub(url) or known_mirror(url)):
-        raise UsageError(f"{text}: URLs of other hosts are not supported by this version", hint=_HINT)
+        return url_reference(text)
     known = known_mirror(url)
     path = urlsplit(url).path.removeprefix(known.path if known else "")
     raw = path.removeprefix("/").split("/")
@@ -137,3 +160,34 @@ def _from_page(text: str, repo_type: RepoType, repo: list[str], page: list[str])
     if path and page[0] == "tree":
         path = path.removesuffix("/") + "/"
     return _reference(text, repo_type, repo, revision, path)
+
+
+def _from_modelscope(text: str, typed: str) -> Reference:
+    """``[datasets/]org/name[@revision]``; every repository there has an owner."""
+    repo, at, revision = typed.partition("@")
+    repo_type, parts = _split_type(repo.split("/"))
+    return _on_modelscope(text, repo_type, parts, revision if at else None)
+
+
+def _from_modelscope_web(text: str, url: str) -> Reference:
+    """A pasted page of the web site: ``/models/org/name``, one of its tabs, or a file."""
+    kind, *parts = [part for part in urlsplit(url).path.split("/") if part] or [""]
+    repo_type = _TYPES.get(kind)
+    if repo_type is None:
+        raise ReferenceInvalid(f"{text}: the page shows no model and no data set", hint=_MODELSCOPE_HINT)
+    repo, page = parts[:2], parts[2:]
+    for name in _MODELSCOPE_PAGES:
+        if page[: len(name)] == name and len(page) > len(name):
+            revision, path = unquote(page[len(name)]), "/".join(map(unquote, page[len(name) + 1 :]))
+            return _on_modelscope(text, repo_type, repo, revision, path or None)
+    return _on_modelscope(text, repo_type, repo, None)
+
+
+def _on_modelscope(
+    text: str, repo_type: RepoType, repo: list[str], revision: str | None, path: str | None = None
+) -> Reference:
+    if len(repo) != 2:  # noqa: PLR2004  owner and name
+        raise ReferenceInvalid(f"{text}: {'/'.join(repo)!r} is no repository of ModelScope", hint=_MODELSCOPE_HINT)
+    if repo_type is RepoType.SPACE:
+        raise UsageError(f"{text}: models and datasets are fetched from ModelScope, no studios", hint=_MODELSCOPE_HINT)
+    return replace(_reference(text, repo_type, repo, revision, path), hub=Hub.MODELSCOPE)

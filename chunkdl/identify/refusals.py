@@ -59,6 +59,7 @@ def gated(reference: Reference, mirror: Mirror) -> AccessDenied:
     )
     return AccessDenied(
         f"{reference.repo_id} is gated at {mirror.name} and you have no access",
+        gated=True,
         hint=f"open {page} and {step}",
         mirror=mirror.name,
     )
@@ -72,6 +73,7 @@ def disabled(reference: Reference, mirror: Mirror) -> AccessDenied:
 def _no_revision(reference: Reference, mirror: Mirror) -> ArtifactNotFound:
     return ArtifactNotFound(
         f"{mirror.name} has no revision {reference.revision or 'main'!r} of {reference.repo_id}",
+        missing="revision",
         hint="name a branch, a tag or a full commit after @",
         mirror=mirror.name,
     )
@@ -82,7 +84,10 @@ def _no_repo(reference: Reference, mirror: Mirror) -> ArtifactNotFound:
     if mirror.token is None:
         hint += "; a private repository needs HF_TOKEN"
     return ArtifactNotFound(
-        f"{mirror.name} knows no {reference.repo_type.value} {reference.repo_id}", hint=hint, mirror=mirror.name
+        f"{mirror.name} knows no {reference.repo_type.value} {reference.repo_id}",
+        missing="repository",
+        hint=hint,
+        mirror=mirror.name,
     )
 
 

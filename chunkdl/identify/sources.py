@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from chunkdl.model import Artifact, RemoteFile
+    from chunkdl.observe import Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class MirrorCoverage:
     ``has_commit``: it lists the artifact's commit. Otherwise ``lag`` says how it differs, in a few words, and
     ``elsewhere`` names the contents that it proved to hold all the same: path in the artifact →
     (commit, path) on that mirror; ``urls`` does the same for mirrors whose addresses are not the hub's: path in
-    the artifact → whole URL. ``refused`` are paths that it lists with another digest or not at all.
+    the artifact → whole URL. ``validator`` is then what every answer must bear (see ``Source``). ``refused`` are paths
+    that it lists with another digest or not at all. ``notice`` is what a person should know besides.
     """
 
     mirror: Mirror
@@ -34,6 +36,8 @@ class MirrorCoverage:
     elsewhere: Mapping[str, tuple[str, str]] | None = None
     refused: frozenset[str] = frozenset()
     urls: Mapping[str, str] | None = None
+    notice: Notice | None = None
+    validator: str = ""
 
     @property
     def useful(self) -> bool:
@@ -56,7 +60,7 @@ def source_of(coverage: MirrorCoverage, artifact: Artifact, file: RemoteFile) ->
     mirror = coverage.mirror
     if coverage.urls is not None:
         url = coverage.urls.get(file.path)
-        return Source(mirror, url) if url else None
+        return Source(mirror, url, coverage.validator) if url else None
     if coverage.has_commit:
         return None if file.path in coverage.refused else Source(mirror, source_url(mirror, artifact, file))
     commit, path = (coverage.elsewhere or {}).get(file.path, ("", ""))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from chunkdl.identify.answers import RepoInfo
+    from chunkdl.identify.attestation import Attestation
     from chunkdl.model import Artifact, Mirror, RemoteFile
 
     Select = Callable[[tuple[RemoteFile, ...]], tuple[RemoteFile, ...]]
@@ -33,6 +34,11 @@ class Candidate:
     files: tuple[RemoteFile, ...]
 
     @property
+    def behind_gate(self) -> bool:
+        """True if it calls the repository gated or private."""
+        return self.info.gated or self.info.private
+
+    @property
     def operator(self) -> str:
         """Whose voice it is: of the host that really answered, since mirrors redirect to one another."""
         return operator_of(self.info.answered_by or self.mirror.url)
@@ -40,30 +46,42 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Election:
-    """The story taken, everyone who tells it, how many independent voices they are, and the others."""
+    """The story taken, everyone who tells it, how many independent voices they are, and the others.
+
+    ``attested`` by those who know no commits and list every content of it that a sha256 names.
+    """
 
     winner: Candidate
     vouchers: tuple[Candidate, ...]
     voices: int
     others: tuple[Candidate, ...]
+    attested: tuple[Attestation, ...] = ()
 
 
-def elect(candidates: Sequence[Candidate], select: Select) -> Election:
+def elect(candidates: Sequence[Candidate], select: Select, attestations: Sequence[Attestation] = ()) -> Election:
     """The story with most independent voices; ties go to the latest ``lastModified``, then to the order given.
 
     Two tell the same story if they list the same commit with the same path, size and digest for every file
-    that ``select`` keeps. ``candidates`` is not empty.
+    that ``select`` keeps. ``candidates`` is not empty. An attestation is one more voice for whatever it supports.
     """
     stories: dict[tuple[str, str], list[Candidate]] = {}
     for each in candidates:
         stories.setdefault((each.info.commit, fingerprint(select(each.files))), []).append(each)
-    best = max(stories.values(), key=lambda told: (_voices(told), max(each.info.last_modified for each in told)))
+    supported = {
+        key: [each for each in attestations if each.supports(select(told[0].files))] for key, told in stories.items()
+    }
+
+    def weight(key: tuple[str, str]) -> tuple[int, str]:
+        return _voices(stories[key], supported[key]), max(each.info.last_modified for each in stories[key])
+
+    key = max(stories, key=weight)
+    best = stories[key]
     others = tuple(each for each in candidates if each not in best)
-    return Election(best[0], tuple(best), _voices(best), others)
+    return Election(best[0], tuple(best), _voices(best, supported[key]), others, tuple(supported[key]))
 
 
-def _voices(told: Sequence[Candidate]) -> int:
-    return len({each.operator for each in told})
+def _voices(told: Sequence[Candidate], attested: Sequence[Attestation]) -> int:
+    return len({each.operator for each in told} | {each.operator for each in attested})
 
 
 def compare(candidate: Candidate, artifact: Artifact) -> MirrorCoverage:

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING
 
 from chunkdl.errors import AuthorityUnreachable, ChunkdlError, OfflineMiss, PolicyRefused
 from chunkdl.identify.vouching import short
+from chunkdl.model import MirrorKind
 from chunkdl.observe import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from chunkdl.identify.asking import Refused
+    from chunkdl.identify.attestation import Attestation
     from chunkdl.identify.known import Unconfirmed
     from chunkdl.identify.vouching import Election
     from chunkdl.model import Artifact, Reference, RemoteFile
     from chunkdl.settings import Settings
 
 _NAMED_FILES = 5  # names in one line; the rest is counted
+_REACH_HINT = "check the network and HTTPS_PROXY, or name a mirror with --mirror"
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
@@ -49,10 +52,14 @@ def plain_http(settings: Settings) -> PolicyRefused:
 
 def unreachable(settings: Settings, why: ChunkdlError | None, refused: Sequence[Refused]) -> AuthorityUnreachable:
     """Nobody could say what the files are."""
-    reasons = [each.message for each in (why, *(other.error for other in refused)) if each]
-    hint = "check the network and HTTPS_PROXY, or name a mirror with --mirror"
+    failures = [each for each in (why, *(other.error for other in refused)) if each]
+    reasons = [each.message for each in failures]
+    contents = [each.name for each in settings.mirrors if each.kind is MirrorKind.MODELSCOPE]
+    if contents and len(contents) == len(settings.mirrors):
+        reasons.append(f"{', '.join(contents)} has contents and knows no commits")
+    hint = next((each.hint for each in failures if each.hint), _REACH_HINT)
     if settings.trust == "strict":
-        hint = "--trust strict believes the origin only; --trust auto lets mirrors vouch"
+        hint = f"{hint}; --trust strict believes the origin only, --trust auto lets mirrors vouch"
     return AuthorityUnreachable(
         f"no authority answers: {'; '.join(reasons) or 'none is configured'}", hint=hint, mirror=settings.origin.name
     )
@@ -74,13 +81,30 @@ def last_known(artifact: Artifact, now: float, silence: str) -> Notice:
 
 def vouched(election: Election, executables: Sequence[RemoteFile], silence: str) -> Notice:
     """Mirrors stand in, unauthenticated; files that may run code are named."""
-    names = ", ".join(each.mirror.name for each in election.vouchers)
+    names = ", ".join([*(each.mirror.name for each in election.vouchers), *map(_attested, election.attested)])
     commit = short(election.winner.info.commit)
     if election.voices == 1:
         code, story = "one-mirror-unconfirmed", f"commit {commit} is the word of one mirror, unconfirmed ({names})"
     else:
         code, story = "mirrors-vouch", f"{election.voices} independent mirrors vouch for commit {commit} ({names})"
     return Notice(code, f"{silence}: {story}; not authenticated{_risk(executables)}")
+
+
+def _attested(attestation: Attestation) -> str:
+    return f"{attestation.mirror.name} for the files that have a sha256"
+
+
+def others_differ(election: Election) -> Notice:
+    """Who tells another story than the one that was taken."""
+    commit = election.winner.info.commit
+    stories = [
+        f"{each.mirror.name} "
+        + ("lists that commit otherwise" if each.info.commit == commit else f"has commit {short(each.info.commit)}")
+        + (f" of {day}" if (day := each.info.last_modified.partition("T")[0]) else "")
+        for each in election.others
+    ]
+    message = f"{', '.join(stories)}: asked only for files that have the same digest there"
+    return Notice("mirrors-differ", message)
 
 
 def _risk(executables: Sequence[RemoteFile]) -> str:
@@ -125,6 +149,16 @@ def contradicted(artifact: Artifact, what: str) -> PolicyRefused:
         f"the origin answered meanwhile and {what}, so {artifact.reference.text} is not placed",
         hint="run the same command again: what is fetched stays, and the origin answers now",
     )
+
+
+def newer_commit(artifact: Artifact, newest: str) -> Notice:
+    """The branch moved on while mirrors served: what they gave is true, and there is something newer."""
+    reference = artifact.reference
+    message = (
+        f"the origin confirms commit {short(artifact.commit)} of {reference.text} and names a newer commit "
+        f"for {reference.revision or 'main'} by now, {short(newest)}: run the same command again to have that"
+    )
+    return Notice("newer-commit", message)
 
 
 def state_unusable(trouble: str) -> Notice:

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from chunkdl.identify.authority import ask_mirrors, confirm_with_origin, identify, relayed
 from chunkdl.identify.known import Known
-from chunkdl.pipeline.wanted import select_with
+from chunkdl.model import Hub
+from chunkdl.pipeline.checkpoint_asker import CheckpointAsker
+from chunkdl.pipeline.destinations import destination_of
+from chunkdl.pipeline.locked_asker import locked_asker
+from chunkdl.pipeline.modelscope_asker import ModelScopeAsker
+from chunkdl.pipeline.wanted import locked_in, select_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -43,6 +48,20 @@ class Asker(Protocol):
 
 def asker_of(reference: Reference, session: Session) -> Asker:
     """The way to the artifact that ``reference`` names."""
+    lock = session.options.lock
+    if lock is not None:
+        return locked_asker(session, locked_in(lock, reference.text), lock.where)
+    if reference.hub is not Hub.HUGGING_FACE:
+        destination_of(reference, session.settings)  # refuses a name without a folder before anybody is asked
+    return authority_asker(reference, session)
+
+
+def authority_asker(reference: Reference, session: Session) -> Asker:
+    """The same for what it means now, wherever its files would go."""
+    if reference.hub is Hub.MODELSCOPE:
+        return ModelScopeAsker(session, reference)
+    if reference.hub.names_files:
+        return CheckpointAsker(session, reference)
     return HubAsker(session, reference)
 
 
@@ -82,5 +101,10 @@ class HubAsker:
         """By the origin, once more."""
         session = self._session
         return await confirm_with_origin(
-            artifact, settings=session.settings, client=session.client, known=self.known, now=time.time()
+            artifact,
+            settings=session.settings,
+            client=session.client,
+            known=self.known,
+            now=time.time(),
+            notify=session.notice,
         )

@@ -9,6 +9,9 @@
     with MirrorServer([repo], faults=[fault("flip-bits", every=3)]).in_thread() as mirror:
         ...  # the same for synchronous code
 
+    async with ModelScopeServer([repo], faults=["wrong-digest"]) as server:
+        ...  # the same repository, rates, counters and faults, in ModelScope's protocol
+
 ``fault_names()`` lists the faults; ``help(chunkdl.testing.faults)`` says when they strike. ``bert_repo``
 makes a repository shaped like bert-base-uncased. Nothing here needs more than the standard library, and
 nothing is imported before it is used: the simulated network in this package must not pay for servers.
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from chunkdl.testing.hub_repo import HubRepo
     from chunkdl.testing.mirror_process import MirrorProcess
     from chunkdl.testing.mirror_server import Logged, MirrorServer
+    from chunkdl.testing.modelscope_server import ModelScopeServer
 
 __all__ = [
     "Content",
@@ -34,6 +38,7 @@ __all__ = [
     "Logged",
     "MirrorProcess",
     "MirrorServer",
+    "ModelScopeServer",
     "SeededContent",
     "bert_repo",
     "fault",
@@ -47,6 +52,7 @@ _HOMES = {
     "Logged": "mirror_server",
     "MirrorProcess": "mirror_process",
     "MirrorServer": "mirror_server",
+    "ModelScopeServer": "modelscope_server",
     "SeededContent": "content",
     "bert_repo": "bert",
     "fault": "faults",

@@ -7,11 +7,12 @@ is stands in ``hub_answers``, what may be wrong with it in ``faults``. Serves hu
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections import Counter, deque
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from chunkdl.testing.answers import Answer, Kind
 from chunkdl.testing.hub_answers import Hub
@@ -37,6 +38,16 @@ _LOG_LENGTH = 20_000
 _THREAD_LIMIT_S = 20.0
 # The hub's published limits for anonymous clients, September 2025: 3000 resolver requests in 300 s.
 _RATE_LIMIT = {"RateLimit": '"resolvers";r=2998;t=172', "RateLimit-Policy": '"fixed window";"resolvers";q=3000;w=300'}
+
+
+class Answering(Protocol):
+    """What an honest server knows, in the words of its protocol."""
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a request to the server's own port; ``path_prefix`` is already gone."""
+
+    def content_of(self, request: Request, digest: str) -> Answer:
+        """Answer a request whose signature was good, on the CDN's port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,8 @@ class MirrorServer:
         redirects_small: whether plain git files are redirected to ``/api/resolve-cache``, as the hub does.
         path_prefix: where the hub begins, for example ``/hf``.
         tls: serve https with this context.
+        send_buffer_bytes: SO_SNDBUF of each connection, so that what is handed to the kernel is not far ahead of what
+            was received; None leaves the kernel's measure, megabytes on loopback.
 
     ``bytes_served`` (body bytes of content handed to the kernel), ``bytes_by_file``, ``requests``,
     ``requests_by_kind``, ``log`` (newest requests), ``bodies`` and ``peak_bodies`` (bodies in flight) and
@@ -91,6 +104,7 @@ class MirrorServer:
     redirects_small: bool = True
     path_prefix: str = ""
     tls: ssl.SSLContext | None = field(default=None, repr=False)
+    send_buffer_bytes: int | None = None
 
     bytes_served: int = field(default=0, init=False)
     bytes_by_file: Counter[str] = field(default_factory=Counter, init=False, repr=False)
@@ -175,6 +189,8 @@ class MirrorServer:
         assert task is not None, "a connection is served by a task"
         self._tasks.add(task)
         self.connections += 1
+        if self.send_buffer_bytes is not None:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer_bytes)
         try:
             yield
             writer.close()
@@ -232,7 +248,7 @@ class MirrorServer:
             return Answer(Kind.CONTENT, request.path.lstrip("/"), 403, {"Content-Type": "application/xml"}, message)
         return self._hub().content_of(request, digest)
 
-    def _hub(self) -> Hub:
+    def _hub(self) -> Answering:
         return Hub(
             repos=self._strikes.view,
             base_url=self.url,
