@@ -94,7 +94,8 @@ class PlannedContent:
 class Plan:
     """Everything that will be done for one reference; a value that can be printed and compared.
 
-    ``contents`` stand in order of priority. ``left_out`` is what selection dropped.
+    ``contents`` stand in order of priority. ``left_out`` is what selection dropped, ``by_rule`` says that
+    its rules alone did.
     """
 
     artifact: Artifact
@@ -102,6 +103,7 @@ class Plan:
     chosen: tuple[RemoteFile, ...]
     left_out: tuple[RemoteFile, ...] = ()
     notices: tuple[str, ...] = ()
+    by_rule: bool = False
 
     @property
     def bytes_total(self) -> int:
@@ -153,7 +155,7 @@ def make_plan(artifact: Artifact, selection: Selection, inventory: Inventory, *,
     here = Inventory(free_bytes=inventory.free_bytes) if force else inventory
     contents = [_plan_content(files, here) for files in _by_digest(selection.chosen)]
     contents.sort(key=lambda each: each.size >= _SMALL_BYTES)  # stable: listing order within both halves
-    return Plan(artifact, tuple(contents), selection.chosen, selection.left_out, selection.notices)
+    return Plan(artifact, tuple(contents), selection.chosen, selection.left_out, selection.notices, selection.by_rule)
 
 
 def check_space(needed: int, free_bytes: int | None, *, where: str = "the cache") -> None:

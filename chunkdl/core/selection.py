@@ -11,15 +11,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from chunkdl.core.selection_families import (
-    choose_gguf,
-    choose_onnx,
-    choose_torch,
-    drop_other_families,
-    drop_twins,
-)
+from chunkdl.core.selection_families import choose_torch, drop_other_families, drop_twins
+from chunkdl.core.selection_quants import choose_gguf, choose_onnx
 from chunkdl.core.selection_rules import matches_any, rules
-from chunkdl.core.weight_names import other_family, split_path, torch_sets
+from chunkdl.core.weight_names import gguf_quant, other_family, split_path, torch_sets
 from chunkdl.errors import ArtifactNotFound
 
 if TYPE_CHECKING:
@@ -33,11 +28,15 @@ FORMATS = ("auto", "safetensors", "bin", "tf", "flax", "gguf", "onnx", "all")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The outcome, each part in listing order. ``notices`` are for people, one line each."""
+    """The outcome, each part in listing order. ``notices`` are for people, one line each.
+
+    ``by_rule``: the rules decided, and no pattern or path of the user's took anything away.
+    """
 
     chosen: tuple[RemoteFile, ...]
     left_out: tuple[RemoteFile, ...] = ()
     notices: tuple[str, ...] = ()
+    by_rule: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,8 @@ class Draft:
 
     def drop(self, paths: Iterable[str]) -> None:
         """Leave ``paths`` out."""
-        gone = set(paths)
-        self.paths = [each for each in self.paths if each not in gone]
+        if gone := set(paths):
+            self.paths = [each for each in self.paths if each not in gone]
 
 
 def select(  # noqa: PLR0913  # the flags of the command line, one for one
@@ -102,12 +101,15 @@ def select(  # noqa: PLR0913  # the flags of the command line, one for one
         apply_rules(draft, wish)
     draft.drop([each for each in draft.paths if any(fnmatchcase(each, glob) for glob in map(_glob, exclude))])
     if files and not draft.paths:
-        raise ArtifactNotFound("nothing is left to fetch: every file was excluded", hint="relax --exclude")
+        raise ArtifactNotFound(
+            "nothing is left to fetch: every file was excluded", missing="file", hint="relax --exclude"
+        )
     chosen = set(draft.paths)
     return Selection(
         tuple(each for each in files if each.path in chosen),
         tuple(each for each in files if each.path not in chosen),
         tuple(draft.notices),
+        by_rule=format != "all" and not (include or exclude or path),
     )
 
 
@@ -140,6 +142,8 @@ def _drop_leftovers(draft: Draft) -> None:
             named = [each for each in named if split_path(each)[0] in indexed]
         elif leftover.needs == "pipeline":
             named = [each for each in named if pipeline and "/" not in each and other_family(each) is None]
+        elif leftover.needs == "gguf":
+            named = named if any(gguf_quant(each) for each in draft.paths if other_family(each) == "gguf") else []
         draft.drop(named)
 
 
@@ -147,10 +151,18 @@ def _included(include: Sequence[str], paths: list[str]) -> list[str]:
     for pattern in include:
         if not any(fnmatchcase(each, _glob(pattern)) for each in paths):
             raise ArtifactNotFound(
-                f"no file matches --include {pattern!r}", hint="--dry-run --format all lists every file"
+                f"no file matches --include {pattern!r}",
+                missing="file",
+                hint="--dry-run --format all lists every file",
             )
     globs = [_glob(each) for each in include]
     return [each for each in paths if not globs or any(fnmatchcase(each, glob) for glob in globs)]
+
+
+def found_among(patterns: Iterable[str], files: Iterable[RemoteFile]) -> tuple[str, ...]:
+    """Those of ``patterns`` that match at least one of ``files``: the hub's client takes any of its patterns."""
+    paths = [each.path for each in files]
+    return tuple(each for each in patterns if any(fnmatchcase(path, _glob(each)) for path in paths))
 
 
 def _under(path: str | None, paths: list[str]) -> list[str]:
@@ -160,7 +172,9 @@ def _under(path: str | None, paths: list[str]) -> list[str]:
     found = [each for each in paths if each == wanted or each.startswith(f"{wanted}/")]
     if not found:
         raise ArtifactNotFound(
-            f"the repository has no file or folder {wanted!r}", hint="--dry-run --format all lists every file"
+            f"the repository has no file or folder {wanted!r}",
+            missing="file",
+            hint="--dry-run --format all lists every file",
         )
     return found
 

@@ -1,7 +1,8 @@
-"""Which of several copies of the same weights to keep: family, variant, precision, quantisation.
+"""Which of several copies of the same torch weights to keep: family, variant.
 
 Decides per folder, because ``2_Dense/pytorch_model.bin`` may be the only weights there while the
-root has safetensors. Drops a file only when a complete set stands in for it.
+root has safetensors. Drops a file only when a complete set stands in for it. Precisions of ONNX and
+GGUF are ``selection_quants``' matter.
 """
 
 from __future__ import annotations
@@ -9,23 +10,18 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from chunkdl.core.selection_quants import family_of_quant
 from chunkdl.core.selection_rules import TORCH_FAMILIES, rules
-from chunkdl.core.weight_names import (
-    SetKey,
-    WeightSet,
-    gguf_quant,
-    missing_shards,
-    onnx_variant,
-    other_family,
-    split_path,
-    torch_sets,
-)
+from chunkdl.core.weight_names import SetKey, WeightSet, other_family, torch_sets
 from chunkdl.errors import ArtifactNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Mapping
 
     from chunkdl.core.selection import Draft, Wish
+
+    # What was asked for and is not there, and where: one notice names all folders.
+    Lacking = dict[str, list[str]]
 
 
 def drop_other_families(draft: Draft, wish: Wish) -> None:
@@ -38,14 +34,23 @@ def drop_other_families(draft: Draft, wish: Wish) -> None:
         _require(keep in family_of.values(), f"the repository has no {keep} weights", _families_here(family_of, sets))
         draft.drop(path for found in sets.values() for path in found.paths)
     elif wish.quant is not None:
-        keep = "gguf" if "gguf" in family_of.values() else "onnx"
-        _require(keep in family_of.values(), f"the repository has no quantised weights for --quant {wish.quant}")
+        keep = family_of_quant(draft.paths, wish.quant)
         draft.drop(path for found in sets.values() for path in found.paths)
     elif torch_here or wish.format in TORCH_FAMILIES:
         keep = ""
     else:
         keep = next((each for each in rules().other_families if each in family_of.values()), "")
+        if keep:
+            _drop_torn(draft, sets)
     draft.drop(path for path, family in family_of.items() if family != keep)
+
+
+def _drop_torn(draft: Draft, sets: Mapping[SetKey, WeightSet]) -> None:
+    """Half a set is of no use to anybody while another family is whole."""
+    for key, found in sets.items():
+        if found.torn:
+            draft.notices.append(f"{_spelt(key)}: {found.torn} shards are there, none is taken")
+            draft.drop(found.paths)
 
 
 def choose_torch(draft: Draft, wish: Wish) -> None:
@@ -55,37 +60,72 @@ def choose_torch(draft: Draft, wish: Wish) -> None:
     for key, found in sets.items():
         groups[key.folder, key.stem][key] = found
     if wish.variant is not None and not any(".onnx" in path for path in draft.paths):
-        variants = sorted({key.variant for key in sets if key.variant})
+        variants = sorted({key.variant for key, found in sets.items() if key.variant and found.complete})
         _require(wish.variant in variants, f"no weights of variant {wish.variant!r}", ", ".join(variants))
+    if wish.format not in TORCH_FAMILIES:
+        _refuse_torn(draft, groups.values())
+    lacking: Lacking = defaultdict(list)
     for group in groups.values():
-        _choose_set(draft, wish, group)
+        _choose_set(draft, wish, group, lacking)
+    draft.notices.extend(_told(lacking))
     if wish.format in TORCH_FAMILIES:
         kept = {rules().torch_suffixes.get(path.rpartition(".")[2]) for path in draft.paths}
         _require(wish.format in kept, f"the repository has no {wish.format} weights", _families_here({}, sets))
 
 
-def _choose_set(draft: Draft, wish: Wish, group: dict[SetKey, WeightSet]) -> None:
+def _choose_set(draft: Draft, wish: Wish, group: dict[SetKey, WeightSet], lacking: Lacking) -> None:
     ranked = sorted((key for key, found in group.items() if found.complete), key=lambda key: _rank(key, wish))
     if not ranked:
         return
     best = ranked[0]
     keep = {best}
+    where = best.folder or "the root"
     if best.variant and best.variant != wish.variant:
         keep = {next(key for key in ranked if key.variant == each.variant) for each in ranked}
-    draft.notices.extend(_compromises(best, keep, wish))
+        draft.notices.append(_only_variants(where, sorted(key.variant for key in keep)))
+    elif wish.variant and best.variant != wish.variant:
+        lacking[f"no variant {wish.variant}: the plain weights are taken"].append(where)
+    if wish.format in TORCH_FAMILIES and best.family != wish.format:
+        lacking[f"no {wish.format} weights: {best.family} is taken"].append(where)
     draft.drop(path for key, found in group.items() if key not in keep for path in found.paths)
 
 
-def _compromises(best: SetKey, keep: set[SetKey], wish: Wish) -> Iterator[str]:
-    """What was asked for and is not there, in words."""
-    where = best.folder or "the root"
-    if best.variant and best.variant != wish.variant:
-        names = ", ".join(sorted(key.variant for key in keep))
-        yield f"{where} has only variants ({names}), all are taken; --variant chooses one"
-    elif wish.variant and best.variant != wish.variant:
-        yield f"{where} has no variant {wish.variant}: the plain weights are taken"
-    if wish.format in TORCH_FAMILIES and best.family != wish.format:
-        yield f"{where} has no {wish.format} weights: {best.family} is taken"
+def _only_variants(where: str, names: list[str]) -> str:
+    """What to say if the plain weights are not there; several that are surely the same weights are a choice."""
+    if len(names) == 1:
+        return f"{where} has the weights as variant {names[0]} only: load them with variant={names[0]!r}"
+    if all(rules().known_variant.fullmatch(each) for each in names):
+        _require(False, f"{where} has several variants and no plain weights: name one with --variant", ", ".join(names))
+    return f"{where} has only variants ({', '.join(names)}), all are taken; --variant chooses one"
+
+
+def _refuse_torn(draft: Draft, groups: Iterable[Mapping[SetKey, WeightSet]]) -> None:
+    """Half a set with nothing whole in its place cannot load: said before a byte of it is fetched.
+
+    Beside whole weights elsewhere only a pipeline needs it: its components load together.
+    """
+    broken = [group for group in groups if not any(found.complete for found in group.values())]
+    torn = [(key, found) for group in broken for key, found in group.items() if found.torn]
+    whole = any(found.complete for found in torch_sets(draft.paths).values())
+    for key, found in torn:
+        said = f"the repository has {found.torn} shards of {_spelt(key)}"
+        if whole and "model_index.json" not in draft.paths:
+            draft.notices.append(f"{said}: taken as they are")
+            continue
+        raise ArtifactNotFound(
+            f"{said} and no other weights there",
+            hint="the upload is incomplete: try another @revision, or --format all to take it as it is",
+            file=found.paths[0],
+        )
+
+
+def _spelt(key: SetKey) -> str:
+    name = ".".join(filter(None, (key.stem, key.variant, key.family)))
+    return f"{key.folder}/{name}" if key.folder else name
+
+
+def _told(lacking: Lacking) -> list[str]:
+    return [f"{', '.join(where)} {'has' if len(where) == 1 else 'have'} {what}" for what, where in lacking.items()]
 
 
 def _rank(key: SetKey, wish: Wish) -> tuple[bool, bool, bool, int]:
@@ -106,62 +146,11 @@ def drop_twins(draft: Draft, wish: Wish) -> None:
         base, _, suffix = path.rpartition(".")
         if (family := rules().torch_suffixes.get(suffix)) and other_family(path) is None:
             twins[base][family].append(path)
+    worse: list[str] = []
     for found in twins.values():
         best = next(family for family in families if family in found)
-        draft.drop(path for family, paths in found.items() if family != best for path in paths)
-
-
-def choose_onnx(draft: Draft, wish: Wish) -> None:
-    """Of each ONNX model keep one precision, and the merged decoder instead of its two halves."""
-    groups: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for path in draft.paths:
-        if ".onnx" in path:
-            base, variant = onnx_variant(path)
-            groups[base][variant].append(path)
-    if not groups:
-        return
-    asked = wish.variant or (wish.quant if wish.format != "gguf" else None)
-    here = {variant for found in groups.values() for variant in found if variant}
-    _require(asked is None or asked in here, f"no ONNX weights of precision {asked!r}", ", ".join(sorted(here)))
-    for found in groups.values():
-        keep = next((each for each in (asked, "") if each in found), None)
-        if keep is not None:
-            draft.drop(path for variant, paths in found.items() if variant != keep for path in paths)
-    _drop_merged_halves(draft)
-
-
-def _drop_merged_halves(draft: Draft) -> None:
-    bases = {path: split_path(onnx_variant(path)[0]) for path in draft.paths if ".onnx" in path}
-    merged_in = {folder for folder, name in bases.values() if name == rules().onnx_merged}
-    draft.drop(
-        path for path, (folder, name) in bases.items() if folder in merged_in and name in rules().onnx_merged_replaces
-    )
-
-
-def choose_gguf(draft: Draft, wish: Wish) -> None:
-    """Keep one quantisation with all its shards; companions and files that name none always stay."""
-    quants: dict[str, list[str]] = defaultdict(list)
-    gguf = [path for path in draft.paths if other_family(path) == "gguf"]
-    for path in gguf:
-        if quant := gguf_quant(path):
-            quants[quant].append(path)
-    if not gguf or (wish.quant is None and len(quants) <= 1):
-        return
-    wanted = _wanted_quant(sorted(quants), wish.quant)
-    if wish.quant is None:
-        draft.notices.append(f"{wanted} is taken of {len(quants)} quantisations; --quant chooses another")
-    if missing := missing_shards(quants[wanted]):
-        raise ArtifactNotFound(f"the listing lacks shards of {missing[0]}", hint="choose another --quant")
-    draft.drop(path for quant, paths in quants.items() if quant != wanted for path in paths)
-
-
-def _wanted_quant(choices: list[str], asked: str | None) -> str:
-    """The one asked for, else the default; unsloth's ``UD-`` may be left unsaid."""
-    name = (asked or rules().gguf_default).upper()
-    found = [each for each in (name, f"UD-{name}") if each in choices]
-    said = f"no GGUF of quantisation {asked!r}" if asked else "several GGUF quantisations: name one with --quant"
-    _require(bool(found), said, ", ".join(choices))
-    return found[0]
+        worse += (path for family, paths in found.items() if family != best for path in paths)
+    draft.drop(worse)
 
 
 def _require(condition: bool, message: str, choices: str = "") -> None:  # noqa: FBT001  # reads as an assertion

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from functools import cache
 from importlib.resources import files
 
@@ -30,14 +30,18 @@ class SelectionRules:
 
     torch_suffixes: dict[str, str]
     known_stems: frozenset[str]
+    known_variant: re.Pattern[str]
     aliases: dict[str, str]
     other_families: dict[str, tuple[str, ...]]
     onnx_variant: re.Pattern[str]
+    onnx_aliases: dict[str, str]
     onnx_merged: str
     onnx_merged_replaces: tuple[str, ...]
     gguf_encoding: re.Pattern[str]
+    gguf_aliases: dict[str, str]
     gguf_default: str
     gguf_companions: tuple[str, ...]
+    gguf_companion_order: tuple[str, ...]
     leftovers: tuple[Leftover, ...]
 
 
@@ -48,18 +52,28 @@ def rules() -> SelectionRules:
     return SelectionRules(
         torch_suffixes={suffix: each["family"] for each in data["torch"] for suffix in each["suffixes"]},
         known_stems=frozenset(data["stems"]["known"]),
+        known_variant=re.compile(data["variants"]["known"]),
         aliases=data["stems"]["aliases"],
         other_families={each["family"]: tuple(each["patterns"]) for each in data["other"]},
-        onnx_variant=re.compile(rf"(?P<base>.+?)_(?P<variant>{data['onnx']['variants']})$"),
+        onnx_variant=re.compile(rf"(?P<base>.+?)[_.-](?P<variant>{data['onnx']['variants']})$", re.IGNORECASE),
+        onnx_aliases=data["onnx"]["aliases"],
         onnx_merged=data["onnx"]["merged"],
         onnx_merged_replaces=tuple(data["onnx"]["merged_replaces"]),
         gguf_encoding=re.compile(rf"(?<![A-Z0-9])({data['gguf']['encodings']})(?![A-Z0-9])"),
+        gguf_aliases=data["gguf"]["aliases"],
         gguf_default=data["gguf"]["default"],
         gguf_companions=tuple(data["gguf"]["companions"]),
+        gguf_companion_order=tuple(data["gguf"]["companion_order"]),
         leftovers=tuple(Leftover(each["name"], each["needs"], tuple(each["patterns"])) for each in data["leftover"]),
     )
 
 
 def matches_any(path: str, patterns: tuple[str, ...]) -> bool:
     """True if ``path``, in any case, matches one of the data file's lower-case patterns."""
-    return any(fnmatchcase(path.lower(), each) for each in patterns)
+    return _matcher(patterns).match(path.lower()) is not None
+
+
+@cache
+def _matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """All of a rule's patterns at once: listings have tens of thousands of files."""
+    return re.compile("|".join(map(translate, patterns)))

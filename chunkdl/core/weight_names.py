@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from chunkdl.core.selection_rules import matches_any, rules
@@ -23,6 +24,9 @@ _TORCH_NAME = re.compile(
 _INDEX_NAME = re.compile(r"(?P<stem>\w+)(?:\.(?P<early>\w+))?\.(?P<suffix>\w+)\.index(?:\.(?P<variant>\w+))?\.json")
 _SHARDED = re.compile(r"-(?P<shard>\d+)-of-(?P<shards>\d+)\.gguf$", re.IGNORECASE)
 
+# Every rule asks about every name: what was found out is kept for listings of up to so many files.
+_REMEMBERED = 1 << 15
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class SetKey:
@@ -36,18 +40,25 @@ class SetKey:
 
 @dataclass(slots=True)
 class WeightSet:
-    """The files of one set. ``single`` means one file is the whole of it."""
+    """The files of one set. ``single`` means one file is the whole of it; ``shards`` by what they are part of."""
 
     paths: list[str] = field(default_factory=list)
-    shards: set[int] = field(default_factory=set)
-    shards_total: int = 0
+    shards: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
     single: bool = False
     index: bool = False
 
     @property
     def complete(self) -> bool:
         """True if a loader finds everything: the one file, or an index with all its shards."""
-        return self.single or (self.index and self.shards_total > 0 and len(self.shards) == self.shards_total)
+        return self.single or (self.index and bool(self.shards) and not self.torn)
+
+    @property
+    def torn(self) -> str:
+        """``1 of 3``, if the names say that shards are missing and nothing else of the set is whole; else empty."""
+        if self.single or not self.shards or any(len(found) == total for total, found in self.shards.items()):
+            return ""
+        total = max(self.shards)
+        return f"{len(self.shards[total])} of {total}"
 
 
 def split_path(path: str) -> tuple[str, str]:
@@ -56,6 +67,7 @@ def split_path(path: str) -> tuple[str, str]:
     return folder, name
 
 
+@lru_cache(_REMEMBERED)
 def other_family(path: str) -> str | None:
     """The family of a file that torch does not load, or None."""
     return next((family for family, patterns in rules().other_families.items() if matches_any(path, patterns)), None)
@@ -94,8 +106,7 @@ def _add_weights(sets: dict[SetKey, WeightSet], folder: str, name: str, path: st
     if match["shard"] is None:
         found.single = True
     else:
-        found.shards.add(int(match["shard"]))
-        found.shards_total = max(found.shards_total, int(match["shards"]))
+        found.shards[int(match["shards"])].add(int(match["shard"]))
 
 
 def _known_stem(stem: str) -> str | None:
@@ -105,11 +116,24 @@ def _known_stem(stem: str) -> str | None:
 
 def gguf_quant(path: str) -> str | None:
     """The encoding that a GGUF's name (else its folder) states, upper case, or None; companions have none."""
-    if matches_any(path, rules().gguf_companions):
-        return None
+    return None if is_companion(path) else gguf_encoding(path)
+
+
+def is_companion(path: str) -> bool:
+    """True for what goes with every quantisation of a model."""
+    return matches_any(path, rules().gguf_companions)
+
+
+def gguf_encoding(path: str) -> str | None:
+    """The same, of companions too."""
     folder, name = split_path(path.upper())
     found: list[str] = rules().gguf_encoding.findall(name) or rules().gguf_encoding.findall(folder)
-    return found[-1] if found else None
+    return rules().gguf_aliases.get(found[-1], found[-1]) if found else None
+
+
+def without_encoding(path: str) -> str:
+    """What is left of a path without its encoding: equal for one thing in several precisions."""
+    return rules().gguf_encoding.sub("", path.upper())
 
 
 def missing_shards(paths: Iterable[str]) -> tuple[str, ...]:
@@ -122,9 +146,9 @@ def missing_shards(paths: Iterable[str]) -> tuple[str, ...]:
 
 
 def onnx_variant(path: str) -> tuple[str, str]:
-    """An ONNX file's base path without precision, and the precision, empty for the plain one."""
+    """An ONNX file's base path without precision, and the precision in lower case, empty for the plain one."""
     base, _, _suffix = path.rpartition(".onnx")
     folder, stem = split_path(base)
     match = rules().onnx_variant.match(stem)
-    plain, variant = (match["base"], match["variant"]) if match else (stem, "")
+    plain, variant = (match["base"], match["variant"].lower()) if match else (stem, "")
     return (f"{folder}/{plain}" if folder else plain), variant

@@ -3,7 +3,7 @@ import json
 import pytest
 from support.cache_world import World, draw, files_named, git
 
-from chunkdl.assemble import weight_maps
+from chunkdl.core import weight_index
 from chunkdl.errors import PlacementRefused
 
 
@@ -33,7 +33,14 @@ def index_of(*shards):
 @pytest.mark.parametrize(
     "shard", ["../../x.safetensors", "/etc/passwd", "..\\x.bin", "C:\\x", "\\\\evil\\x", "a\0b", ""]
 )
-@pytest.mark.parametrize("path", ["model.safetensors.index.json", "unet/diffusion_pytorch_model.bin.index.json"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "model.safetensors.index.json",
+        "model.safetensors.index.fp16.json",
+        "unet/diffusion_pytorch_model.bin.index.json",
+    ],
+)
 def test_an_index_that_leads_elsewhere_is_refused_by_name(world, shard, path):
     with pytest.raises(PlacementRefused, match="names a shard that is no plain file") as caught:
         placed(world, index_of("model-00001-of-00002.safetensors", shard), path)
@@ -63,7 +70,7 @@ def test_other_files_may_say_what_they_like(world):
 
 
 def test_an_index_too_large_to_be_one_is_refused_unread(world, monkeypatch):
-    monkeypatch.setattr(weight_maps, "_INDEX_LIMIT_BYTES", 20)
+    monkeypatch.setattr(weight_index, "INDEX_LIMIT_BYTES", 20)
     with pytest.raises(PlacementRefused, match="larger than 20 bytes"):
         placed(world, index_of("model-00001-of-00002.safetensors"))
 

@@ -1,0 +1,51 @@
+import json
+
+import pytest
+
+from chunkdl.core.weight_index import check_shards, is_index, shards_named
+from chunkdl.errors import ArtifactNotFound, PlacementRefused
+
+INDEX = "unet/diffusion_pytorch_model.safetensors.index.json"
+
+
+def index_of(*shards):
+    return json.dumps({"weight_map": {f"w{n}": each for n, each in enumerate(shards)}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("model.safetensors.index.json", True),
+        ("model.safetensors.index.fp16.json", True),
+        ("unet/pytorch_model.bin.index.json", True),
+        ("tf_model.h5.index.json", True),
+        ("index.json", False),
+        ("a.index.d/config.json", False),
+        ("model.index.txt", False),
+    ],
+)
+def test_names_under_which_loaders_look(path, expected):
+    assert is_index(path) is expected
+
+
+def test_shards_lie_beside_their_index():
+    assert shards_named(INDEX, index_of("b", "a", "b", "sub/c")) == ("unet/a", "unet/b", "unet/sub/c")
+    assert shards_named("x.index.json", index_of("a")) == ("a",)
+
+
+@pytest.mark.parametrize("shard", ["../a", "/a", "", "a\0"])
+def test_a_shard_elsewhere_is_refused(shard):
+    with pytest.raises(PlacementRefused, match="no plain file beside it"):
+        shards_named(INDEX, index_of("a", shard))
+
+
+def test_a_shard_that_the_repository_lacks_is_named_with_how_many_more():
+    with pytest.raises(ArtifactNotFound, match=r"names 3 shards, and the repository lacks b and 1 more") as caught:
+        check_shards(INDEX, ("a", "b", "c"), listed={"a"}, chosen={"a"})
+    assert caught.value.exit_code == 3
+
+
+def test_a_shard_that_was_left_out_is_named():
+    with pytest.raises(ArtifactNotFound, match="names b, which this selection leaves out"):
+        check_shards(INDEX, ("a", "b"), listed={"a", "b"}, chosen={"a"})
+    check_shards(INDEX, ("a", "b"), listed={"a", "b"}, chosen={"a", "b"})
