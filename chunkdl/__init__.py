@@ -10,29 +10,89 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chunkdl.api import FetchFailed, FetchOptions, FetchResult, afetch, fetch
+    from chunkdl.downloader import Downloader
     from chunkdl.errors import ChunkdlError
+    from chunkdl.integrations.huggingface_hub import hf_hub_download, snapshot_download
+    from chunkdl.integrations.torch_hub import download_url_to_file, load_state_dict_from_url
     from chunkdl.model import Mirror
+    from chunkdl.observe import (
+        CorruptionFound,
+        FilePlaced,
+        HostStatus,
+        Notice,
+        Progress,
+        ReferencePlaced,
+        ReferencePlanned,
+    )
+    from chunkdl.report import FileReport, ReferenceReport, Report
+    from chunkdl.settings import Settings
+    from chunkdl.settings.called import SourceOptions
 
 __version__ = "0.1.0"
 
+# Where each name lives.
+_HOMES = {
+    "ChunkdlError": "chunkdl.errors",
+    "CorruptionFound": "chunkdl.observe",
+    "Downloader": "chunkdl.downloader",
+    "FetchFailed": "chunkdl.api",
+    "FetchOptions": "chunkdl.api",
+    "FetchResult": "chunkdl.api",
+    "FilePlaced": "chunkdl.observe",
+    "FileReport": "chunkdl.report",
+    "HostStatus": "chunkdl.observe",
+    "Mirror": "chunkdl.model",
+    "Notice": "chunkdl.observe",
+    "Progress": "chunkdl.observe",
+    "ReferencePlaced": "chunkdl.observe",
+    "ReferencePlanned": "chunkdl.observe",
+    "ReferenceReport": "chunkdl.report",
+    "Report": "chunkdl.report",
+    "Settings": "chunkdl.settings",
+    "SourceOptions": "chunkdl.settings.called",
+    "afetch": "chunkdl.api",
+    "download_url_to_file": "chunkdl.integrations.torch_hub",
+    "fetch": "chunkdl.api",
+    "hf_hub_download": "chunkdl.integrations.huggingface_hub",
+    "load_state_dict_from_url": "chunkdl.integrations.torch_hub",
+    "snapshot_download": "chunkdl.integrations.huggingface_hub",
+}
+
 __all__ = [
     "ChunkdlError",
+    "CorruptionFound",
+    "Downloader",
     "FetchFailed",
     "FetchOptions",
     "FetchResult",
+    "FilePlaced",
+    "FileReport",
+    "HostStatus",
     "Mirror",
+    "Notice",
+    "Progress",
+    "ReferencePlaced",
+    "ReferencePlanned",
+    "ReferenceReport",
+    "Report",
+    "Settings",
+    "SourceOptions",
     "__version__",
     "afetch",
+    "download_url_to_file",
     "fetch",
+    "hf_hub_download",
+    "load_state_dict_from_url",
+    "snapshot_download",
 ]
-
-_HOMES = {"ChunkdlError": "chunkdl.errors", "Mirror": "chunkdl.model"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name == "integrations":
+        return import_module("chunkdl.integrations")
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOMES.get(name, "chunkdl.api")), name)
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return value
 
 

@@ -7,34 +7,42 @@ Decides what a library caller sees. Everything heavy is imported when the first 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
 import time
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from chunkdl.errors import ChunkdlError, UsageError
 from chunkdl.observe import ignore
 from chunkdl.pipeline.options import FetchOptions
+from chunkdl.pipeline.sharing import Shared
 from chunkdl.pipeline.watching import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
+    from chunkdl.identify.lockfile import Lock
     from chunkdl.model import Mirror
     from chunkdl.observe import Observer
-    from chunkdl.report import ReferenceReport, Report
-    from chunkdl.settings import Settings
+    from chunkdl.report import FileReport, ReferenceReport, Report
+    from chunkdl.settings import Settings, Trust
 
 __all__ = ["FetchFailed", "FetchOptions", "FetchResult", "afetch", "fetch", "run_fetch"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 # A loop of its own begins in milliseconds; on a machine that swaps it may take longer.
 _LOOP_BEGINS_S = 10.0
+# Every fetch of this process that is under way.
+_under_way: Shared[Report] = Shared()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_under_way.forget)
 
 
 async def run_fetch(
@@ -80,11 +88,37 @@ class FetchFailed(ChunkdlError):
 
 @dataclass(frozen=True, slots=True)
 class FetchResult(os.PathLike[str]):
-    """Where one reference is now; usable as a path. ``reference`` has files, digests and provenance."""
+    """Where one reference is now; usable as a path wherever a folder or file name is.
+
+    Args:
+        path: the folder that loaders read, or the file if the reference names one.
+        reference: everything about this reference: commit, whose listing was believed, what was left out.
+        report: the whole run with its totals and hosts, as ``--json`` prints it.
+    """
 
     path: Path
     reference: ReferenceReport
     report: Report
+
+    @property
+    def files(self) -> tuple[FileReport, ...]:
+        """Every file: path, size in bytes, digest, what proved it, and whether network, part file or cache gave it."""
+        return self.reference.files
+
+    @property
+    def commit(self) -> str:
+        """The commit, 40 hex digits: ``revision=`` for loaders that should have exactly this."""
+        return self.reference.commit or ""
+
+    @property
+    def authenticated(self) -> bool:
+        """True if the listing came from its publisher's hub over a protected connection; False for mirrors' word."""
+        return bool(self.reference.authenticated)
+
+    @property
+    def bytes_fetched(self) -> int:
+        """Bytes that the network brought for this call; the rest was here already."""
+        return self.report.totals.bytes_fetched
 
     def __fspath__(self) -> str:
         """The path, for ``open`` and ``os``."""
@@ -98,67 +132,86 @@ class FetchResult(os.PathLike[str]):
 async def afetch(  # noqa: PLR0913  keywords that each say one thing, as on the command line
     reference: str,
     *,
+    revision: str | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    format: str = "auto",  # noqa: A002  the flag's name
+    variant: str | None = None,
+    quant: str | None = None,
     mirrors: Sequence[str | Mirror] | None = None,
+    add_mirrors: Sequence[str | Mirror] = (),
     origin: str | None = None,
+    trust: Trust | None = None,
+    token: str | bool | None = None,
+    offline: bool | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     local_dir: str | os.PathLike[str] | None = None,
+    locked: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    limit_rate_bytes_per_s: float = 0.0,
+    connections: int = 0,
+    space_check: bool = True,
+    allow_unverified: bool = False,
     on_event: Observer = ignore,
     settings: Settings | None = None,
-    **options: Any,
 ) -> FetchResult:
-    """Fetch one reference and return where it is; safe to cancel, what is stored is kept.
+    """Fetch one reference and return where it is; safe to cancel: what is stored is kept for the next call.
 
-    Args:
-        reference: as on the command line, e.g. ``"bert-base-uncased"``.
-        mirrors: instead of the configured ones; an empty list leaves the origin alone.
-        origin: the hub whose listing is believed.
-        cache_dir: root of the hub cache.
-        local_dir: folder that gets real files instead; not together with ``cache_dir``.
-        on_event: told what happens (``chunkdl.observe``), in the event loop.
-        settings: instead of what environment, settings file and the arguments above say.
-        options: fields of ``FetchOptions``.
+    Callers of one process that wish the same at the same time share one download; other processes are waited for.
+
+    ``reference`` is what the command line takes, e.g. ``"bert-base-uncased"`` or ``"datasets/org/name@v1.0"``. What
+    to fetch and how is described with ``FetchOptions``, where from and where to with ``SourceOptions``, word by word;
+    ``locked`` is the path of a lock file, which then says exactly what ``reference`` means.
+    ``on_event`` is told what happens (the events that ``chunkdl`` exports), in this event loop. ``settings`` stands
+    in place of everything from ``mirrors`` to ``local_dir`` and of the environment.
 
     Raises:
         UsageError: the arguments, the environment or the settings file cannot mean anything.
-        FetchFailed: with the report; its ``code`` and ``exit_code`` are those of the cause.
+        FetchFailed: with the report; ``code``, ``exit_code`` and ``__cause__`` are those of what stopped it.
     """
-    chosen = settings if settings is not None else _settings(mirrors, origin, cache_dir, local_dir)
-    report = await run_fetch([reference], FetchOptions(**options), chosen, on_event)
-    return _result(report)
+    if settings is None:
+        from chunkdl.settings.called import SourceOptions  # noqa: PLC0415
+
+        called = SourceOptions(mirrors, add_mirrors, origin, trust, token, offline, cache_dir, local_dir)
+        settings = called.settings()
+    wanted = FetchOptions(revision, tuple(include), tuple(exclude), format, variant, quant, force=force)
+    wanted = replace(wanted, allow_unverified=allow_unverified, space_check=space_check, lock=lock_in(locked))
+    options = replace(wanted, limit_rate_bytes_per_s=limit_rate_bytes_per_s, connections=connections)
+    return result_of(await shared_fetch(reference, options, settings, on_event))
 
 
-def fetch(reference: str, **arguments: Any) -> FetchResult:
-    """Fetch one reference; takes and raises what ``afetch`` does. Works inside a running event loop too."""
-    return _in_own_loop(lambda: afetch(reference, **arguments))
+def lock_in(locked: str | os.PathLike[str] | None) -> Lock | None:
+    """The lock file of that name; raises ``UsageError`` if it is none, ``StoreError`` if it cannot be read."""
+    if locked is None:
+        return None
+    from chunkdl.pipeline.locking import read_lock  # noqa: PLC0415
+
+    return read_lock(Path(locked))
 
 
-def _settings(
-    mirrors: Sequence[str | Mirror] | None,
-    origin: str | None,
-    cache_dir: str | os.PathLike[str] | None,
-    local_dir: str | os.PathLike[str] | None,
-) -> Settings:
-    from chunkdl.settings import Flags, load_settings  # noqa: PLC0415
-
-    flags = Flags(
-        origin=origin,
-        mirrors=tuple(mirrors or ()),
-        no_mirrors=mirrors is not None and not mirrors,
-        cache_dir=Path(cache_dir) if cache_dir is not None else None,
-        local_dir=Path(local_dir) if local_dir is not None else None,
+async def shared_fetch(reference: str, options: FetchOptions, settings: Settings, observer: Observer) -> Report:
+    """One reference, once for all callers of this process that wish exactly this now."""
+    return await _under_way.call(
+        (reference, options, settings),
+        harmless(observer),
+        lambda tell: run_fetch([reference], options, settings, tell),
     )
-    return load_settings(os.environ, flags=flags)
 
 
-def _result(report: Report) -> FetchResult:
-    if report.exit_code:
-        raise FetchFailed(report)
+def result_of(report: Report) -> FetchResult:
+    """What the caller of one reference gets.
+
+    Raises:
+        FetchFailed: the report tells of a failure.
+    """
     result = report.results[0]
+    if report.exit_code:
+        raise FetchFailed(report) from result.cause
     return FetchResult(Path(result.path or ""), result, report)
 
 
-def _in_own_loop(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run to completion in a loop of our own; in a thread of its own if this one already runs a loop."""
+def completed(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """What a coroutine returns, run in a loop of our own; in a thread of its own if this one already runs a loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -189,3 +242,25 @@ def _in_own_loop(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         raise
     thread.join()
     return outcome.result()
+
+
+def in_own_loop(coroutine: Callable[P, Coroutine[Any, Any, T]], name: str, doc: str) -> Callable[P, T]:
+    """The same call for synchronous code, its signature included."""
+
+    @functools.wraps(coroutine)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return completed(lambda: coroutine(*args, **kwargs))
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    return call
+
+
+fetch = in_own_loop(
+    afetch,
+    "fetch",
+    """Fetch one reference and return where it is. Takes and raises what ``afetch`` does; works in any thread.
+
+    Inside a running event loop too, which it blocks: there ``afetch`` is the better choice.
+    """,
+)

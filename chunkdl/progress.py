@@ -127,3 +127,8 @@ def _spell_host(host: HostStatus, width: int) -> str:
 def _escape(text: str) -> str:
     """Text that tqdm's ``format`` leaves alone."""
     return text.replace("{", "{{").replace("}", "}}")
+
+
+def plain_bar() -> type[tqdm[Never]]:
+    """Tqdm's own class, for callers who name none."""
+    return tqdm

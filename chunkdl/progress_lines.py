@@ -191,6 +191,13 @@ def _fields(event: WatchedEvent) -> dict[str, Any]:
     }
 
 
+# What is said of a file where no whole digest was there to prove it.
+_PROVEN = {
+    "prefix": "proven by the digits in its name, and placed",
+    "size": "placed, checked by its length alone",
+}
+
+
 def describe(event: WatchedEvent) -> tuple[str, str] | None:
     """Kind and message of an event that deserves a line in a log, or None."""
     if isinstance(event, Notice):
@@ -200,7 +207,8 @@ def describe(event: WatchedEvent) -> tuple[str, str] | None:
     if isinstance(event, CorruptionFound):
         return "note", _spell_corruption(event)
     if isinstance(event, FilePlaced) and event.size >= BIG_FILE_BYTES:
-        return "file", f"{event.path} proven and placed, {spell_bytes(event.size)}"
+        proven = _PROVEN.get(event.verified, "proven and placed")
+        return "file", f"{event.path} {proven}, {spell_bytes(event.size)}"
     return None
 
 
@@ -211,7 +219,8 @@ def _spell_planned(event: ReferencePlanned) -> str:
         parts.append(f"{spell_bytes(plan.bytes_reused)} here already")
     if plan.left_out:
         parts.append(f"{spell_count(len(plan.left_out), 'file')} ({spell_bytes(plan.bytes_left_out)}) left out")
-    return f"{', '.join(parts)} (commit {plan.artifact.commit[:12]})"
+    commit = f" (commit {plan.artifact.commit[:12]})" if plan.artifact.commit else ""
+    return f"{', '.join(parts)}{commit}"
 
 
 def _spell_corruption(event: CorruptionFound) -> str:

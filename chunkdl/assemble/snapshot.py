@@ -104,8 +104,8 @@ def count_absent(artifact: Artifact, shown: Callable[[str], Path]) -> int:
 
 
 def may_record(artifact: Artifact) -> bool:
-    """True if the listing's authority is one whose word loaders may be given as a fact."""
-    return artifact.authority.authenticated and artifact.authority.kind in _RECORDING
+    """True if the listing is whole and its authority one whose word loaders may be given as a fact."""
+    return artifact.complete and artifact.authority.authenticated and artifact.authority.kind in _RECORDING
 
 
 def record_tree(tree: Path, artifact: Artifact, shown: Callable[[str], Path], *, stage_in: Path) -> bool:

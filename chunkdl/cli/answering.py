@@ -16,7 +16,7 @@ from chunkdl.errors import ChunkdlError
 from chunkdl.report import SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from chunkdl.cli.surroundings import Surroundings
     from chunkdl.observe import Notice
@@ -33,8 +33,18 @@ class Answer:
     notes: Sequence[str] = field(default=())
 
 
-def answer(around: Surroundings, make: Callable[[], Answer], *, as_json: bool, quiet: bool = False) -> int:
-    """Make the answer and print it; a failure is told, and with ``as_json`` there is one object whatever happens."""
+def answer(
+    around: Surroundings,
+    make: Callable[[], Answer],
+    *,
+    as_json: bool,
+    quiet: bool = False,
+    empty: Mapping[str, Any] | None = None,
+) -> int:
+    """Make the answer and print it; a failure is told, and with ``as_json`` there is one object whatever happens.
+
+    ``empty`` are the command's own keys in the object of a failure.
+    """
     display = open_display("none", around, quiet=quiet)
     output = Output(around.stdout)
     try:
@@ -42,7 +52,7 @@ def answer(around: Surroundings, make: Callable[[], Answer], *, as_json: bool, q
     except Exception as error:  # noqa: BLE001 - told with its traceback if it is a bug, and as JSON, never swallowed
         if not isinstance(error, ChunkdlError):
             say_bug(display, error)
-        return fail(around, error, as_json=as_json)
+        return fail(around, error, as_json=as_json, empty=empty)
     if as_json:
         notices = [asdict(each) for each in made.notices]
         output.text(_spelled({**_frame(made.exit_code), **made.values, "notices": notices}))
@@ -56,12 +66,13 @@ def answer(around: Surroundings, make: Callable[[], Answer], *, as_json: bool, q
     return made.exit_code
 
 
-def fail(around: Surroundings, error: Exception, *, as_json: bool) -> int:
+def fail(around: Surroundings, error: Exception, *, as_json: bool, empty: Mapping[str, Any] | None = None) -> int:
     """Tell a failure and return its exit code."""
     told = tell(error)
     code = error.exit_code if isinstance(error, ChunkdlError) else INTERNAL_EXIT_CODE
     if as_json:
-        Output(around.stdout).text(_spelled({**_frame(code), "mirrors": [], "error": asdict(told), "notices": []}))
+        values = {"mirrors": []} if empty is None else empty
+        Output(around.stdout).text(_spelled({**_frame(code), **values, "error": asdict(told), "notices": []}))
     say_error(open_display("none", around, quiet=False), told)
     return code
 

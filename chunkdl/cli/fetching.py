@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
+from chunkdl.at_work import slow_steps
 from chunkdl.cli.display import open_display
 from chunkdl.cli.errors import failure_report, interrupted_report, resume_command, say_bug, say_failures
 from chunkdl.cli.output import Output, PathsInOrder, spell_json
@@ -16,12 +17,14 @@ from chunkdl.cli.running import run_until_stopped
 from chunkdl.cli.stopping import Stopping, exit_code_of
 from chunkdl.descriptors import raised_limit
 from chunkdl.errors import ChunkdlError
+from chunkdl.model import Hub
 from chunkdl.observe import Progress, ReferencePlaced, ReferencePlanned
-from chunkdl.spelling import spell_bytes
+from chunkdl.spelling import spell_bytes, spell_duration
 
 if TYPE_CHECKING:
     from chunkdl.cli.surroundings import RunFetch, Surroundings
     from chunkdl.cli.wishes import Wishes
+    from chunkdl.core.planner import Plan
     from chunkdl.observe import WatchedEvent
     from chunkdl.progress_lines import Display
     from chunkdl.report import Report
@@ -31,11 +34,24 @@ if TYPE_CHECKING:
 def fetch_and_tell(wishes: Wishes, around: Surroundings) -> int:
     """Run the fetch; print data to stdout, everything else to stderr; return the exit code."""
     display = open_display(wishes.progress, around, quiet=wishes.quiet)
+    try:
+        wishes = wishes.read()
+    except ChunkdlError as error:
+        return _refuse(error, wishes, around, display)
     session = _Session(wishes, around, display)
     with Stopping(session.last_words, around.leave) as stopping:
         report = session.run(stopping)
         if stopping.may_speak():
             session.tell(report)
+    return report.exit_code
+
+
+def _refuse(error: ChunkdlError, wishes: Wishes, around: Surroundings, display: Display) -> int:
+    """Before anything has begun."""
+    report = failure_report(wishes.references, error)
+    if wishes.as_json:
+        Output(around.stdout).json(report)
+    say_failures(display, report)
     return report.exit_code
 
 
@@ -106,7 +122,7 @@ class _Session:
         from chunkdl.cli.dry_run import spell_plan  # noqa: PLC0415
 
         if self._settings is not None:
-            lines = spell_plan(event.reference, event.plan, [each.name for each in self._settings.sources])
+            lines = spell_plan(event.reference, event.plan, _source_names(event.plan, self._settings))
             self._display.aside(lambda: self._output.text("\n".join(lines)))
 
     def tell(self, report: Report) -> None:
@@ -121,12 +137,15 @@ class _Session:
 
     def _say_success(self, report: Report) -> None:
         from chunkdl.cli.closing import Whereabouts, left_out, loading_line, summary  # noqa: PLC0415
+        from chunkdl.cli.troubles import troubles  # noqa: PLC0415
 
         succeeded = [each for each in report.results if each.ok and each.files]
         for each in succeeded:
             if self._wishes.takes_smallest_set and (told := left_out(each)):
                 self._display.say("note", told)
         if succeeded:
+            for told in troubles(report):
+                self._display.say("note", told)
             self._display.say("done", summary(report))
         in_folder = self._settings is not None and self._settings.local_dir is not None
         where = Whereabouts(self._wishes.revision, self._unusual_cache(), is_folder=in_folder)
@@ -161,13 +180,39 @@ class _Session:
         if self._wishes.as_json:
             _write_raw(self._around.stdout, spell_json(report) + b"\n")
         told = next(each.error for each in report.results if each.error)
-        _write_raw(self._around.stderr, f"\nerror: {told.message}\nhint: {told.hint}\n".encode())
+        at_work = "".join(f"note: {line}\n" for line in _slow_storage())
+        _write_raw(self._around.stderr, f"\n{at_work}error: {told.message}\nhint: {told.hint}\n".encode())
+
+
+def _source_names(plan: Plan, settings: Settings) -> list[str]:
+    """Who would be asked for what the plan lacks."""
+    reference = plan.artifact.reference
+    if reference.hub is Hub.MODELSCOPE:
+        return [settings.modelscope.name]
+    if not reference.hub.names_files:
+        return [each.name for each in settings.sources]
+    from chunkdl.identify.checkpoints import checkpoint_of  # noqa: PLC0415 - with its table, for few
+    from chunkdl.identify.url_sources import copies_of, own_host  # noqa: PLC0415
+
+    url = checkpoint_of(reference).url
+    return [own_host(url, settings).name, *(each.name for each, _ in copies_of(url, settings.url_mirrors))]
 
 
 def _pipeline() -> RunFetch:
     from chunkdl.api import run_fetch  # noqa: PLC0415 - brings the HTTP client along
 
     return run_fetch
+
+
+# Whoever is stopped ends within the grace of ``Stopping`` unless something holds it up; that much of it is no news.
+_SLOW_S = 0.5
+_SLOW_TOLD = 3
+
+
+def _slow_storage() -> list[str]:
+    """What may hold the run up: where storage has not answered for some time."""
+    found = slow_steps(_SLOW_S)[:_SLOW_TOLD]
+    return [f"storage has been at work on {path} for {spell_duration(took_s)}" for path, took_s in found]
 
 
 def _write_raw(stream: BinaryIO | TextIO, data: bytes) -> None:

@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 # Name → module and the line of help, so that `chunkdl --help` imports none of them.
 _COMMANDS = {
     "fetch": ("chunkdl.cli.fetch", "Fetch models or datasets to where loaders look."),
+    "convert": ("chunkdl.cli.convert", "Convert safetensors weights to half precision."),
+    "run": ("chunkdl.cli.run", "Run a program whose own downloads then come through chunkdl."),
+    "lock": ("chunkdl.cli.lock", "Write down what references mean today, for fetch --locked."),
     "mirrors": ("chunkdl.cli.mirrors", "Which mirrors there are, and how good they are from here."),
+    "cache": ("chunkdl.cli.cache", "What lies in the caches: list, remove, prune, verify."),
+    "verify": ("chunkdl.cli.cache", "Prove every byte of the caches again; --repair fetches what is damaged."),
+    "batch": ("chunkdl.cli.batch", "Queue pulls, run them in off-peak windows, see what came."),
     "demo": ("chunkdl.cli.demo", "See it work: three bad mirrors on this machine, one good model, no internet."),
     "serve": ("chunkdl.cli.serve", "Serve a folder made by `mirrors export` as a mirror of your own."),
     "doctor": ("chunkdl.cli.doctor", "Check settings, network, mirrors and disk, and say what to do."),

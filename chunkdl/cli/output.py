@@ -22,6 +22,11 @@ class Output:
         self._stream = stream
         self._broken = False
 
+    @property
+    def broken(self) -> bool:
+        """True once nobody reads any more."""
+        return self._broken
+
     def line(self, data: bytes) -> None:
         """One line, flushed: a pipe's reader acts on it at once."""
         if self._broken:

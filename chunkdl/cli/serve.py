@@ -11,12 +11,12 @@ import click
 
 from chunkdl.cli.display import open_display
 from chunkdl.cli.errors import say_error, tell
-from chunkdl.cli.listening import DEFAULT_LISTEN, parse_listen, spell_url
 from chunkdl.cli.output import Output
 from chunkdl.cli.running import run_until_stopped
 from chunkdl.cli.sections import TeachingCommand
 from chunkdl.cli.stopping import Stopping
 from chunkdl.errors import ChunkdlError
+from chunkdl.share.listen_address import DEFAULT_LISTEN, parse_listen, spell_url
 from chunkdl.spelling import spell_bytes, spell_count
 
 if TYPE_CHECKING:

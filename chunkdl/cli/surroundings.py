@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
@@ -37,6 +38,7 @@ class Surroundings:
         folder: where the command runs, and a project's settings file may lie; None looks for none.
         run_fetch: the pipeline; None imports ``chunkdl.api.run_fetch``.
         leave: ends the process at once with a code; used when a stop takes too long.
+        ask: puts a question to the person at the terminal and returns the answer; None if nobody is there.
     """
 
     argv: tuple[str, ...]
@@ -47,10 +49,19 @@ class Surroundings:
     folder: Path | None = None
     run_fetch: RunFetch | None = None
     leave: Callable[[int], object] = field(default=os._exit)
+    ask: Callable[[str], str] | None = None
 
 
 def real_surroundings(argv: Sequence[str]) -> Surroundings:
     """Those of this process. A stream that the parent closed is replaced by the null device."""
     stdout = sys.stdout.buffer if sys.stdout else Path(os.devnull).open("wb")  # noqa: SIM115 - lives as long as we
     stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-    return Surroundings(tuple(argv), os.environ, stdout, stderr, folder=Path())
+    person = sys.stdin and sys.stdin.isatty() and stderr.isatty()
+    ask = partial(_ask, sys.stdin, stderr) if person else None
+    return Surroundings(tuple(argv), os.environ, stdout, stderr, folder=Path(), ask=ask)
+
+
+def _ask(stdin: TextIO, stderr: TextIO, question: str) -> str:
+    """Put a question on stderr, where everything for people goes: stdout is data."""
+    print(f"{question} ", end="", file=stderr, flush=True)
+    return stdin.readline().strip()

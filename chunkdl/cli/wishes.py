@@ -9,8 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from chunkdl.errors import UsageError
+
 if TYPE_CHECKING:
     from chunkdl.api import FetchOptions
+    from chunkdl.identify.lockfile import Lock
     from chunkdl.settings import Flags
     from chunkdl.settings.values import ProjectWishes
 
@@ -36,20 +39,44 @@ class Wishes:
     local_dir: str | None = None
     force: bool = False
     space_check: bool = True
+    allow_unverified: bool = False
     limit_rate: str | None = None
     connections: int | None = None
     dry_run: bool = False
     as_json: bool = False
     quiet: bool = False
     progress: str = "auto"
+    locked: str | None = None
+    lock: Lock | None = None
+
+    def read(self) -> Wishes:
+        """With the lock file that was named, and its references where none was typed.
+
+        Raises:
+            UsageError: no reference; a lock file that is none; a selection beside it.
+            StoreError: the lock file cannot be read.
+        """
+        if self.locked is None:
+            if not self.references:
+                raise UsageError("fetch needs a REF", hint="chunkdl fetch bert-base-uncased, or --locked FILE")
+            return self
+        typed = (self.weights_format, self.variant, self.quant, *self.include, *self.exclude)
+        if any(typed):
+            raise UsageError(f"{self.locked} says which files", hint="leave the selection out, or lock anew with it")
+        from chunkdl.pipeline.locking import read_lock  # noqa: PLC0415 - imported when a fetch begins
+
+        lock = read_lock(Path(self.locked))
+        return replace(self, lock=lock, references=self.references or tuple(each.ref for each in lock.artifacts))
 
     @property
     def takes_smallest_set(self) -> bool:
         """True if what is left out was left out by rule, not by the user's patterns."""
-        return self.weights_format in {None, "auto"} and not (self.include or self.exclude)
+        return self.weights_format in {None, "auto"} and not (self.include or self.exclude or self.locked)
 
     def completed(self, project: ProjectWishes) -> Wishes:
         """What was typed, and the project's own wishes where nothing was; a typed selection replaces the project's."""
+        if self.lock is not None:
+            return self
         completed = replace(
             self,
             revision=self.revision or project.revision,
@@ -98,4 +125,6 @@ class Wishes:
             limit_rate_bytes_per_s=parse_rate(self.limit_rate) if self.limit_rate else 0.0,
             connections=self.connections or 0,
             space_check=self.space_check,
+            lock=self.lock,
+            allow_unverified=self.allow_unverified,
         )

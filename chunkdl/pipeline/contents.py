@@ -7,16 +7,21 @@ content are one step (``commit``); links and refs come later, when all contents 
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chunkdl.assemble.digests import ContentHasher, hash_bytes
+from chunkdl.assemble.digests import ContentHasher, HashingStopped, hash_bytes, while_wanted
 from chunkdl.assemble.place import place_small
 from chunkdl.core.planner import Action
-from chunkdl.errors import IntegrityError
+from chunkdl.errors import IntegrityError, StoreBroken, StoreError
 from chunkdl.identify.sources import source_of
 from chunkdl.model import RemoteFile
 from chunkdl.observe import FilePlaced
+from chunkdl.pipeline.indexes import holds_index, judge_indexes
 from chunkdl.pipeline.large import LargeContent
 from chunkdl.transfer.content import Content, Identity
 from chunkdl.transfer.memory_part import SMALL_BYTES, MemoryPart
@@ -38,22 +43,28 @@ class Supply:
     def __init__(
         self, session: Session, destination: Destination, artifact: Artifact, covering: Sequence[MirrorCoverage]
     ) -> None:
-        """``covering`` are the mirrors known so far; ``cover`` adds more while it runs."""
+        """``covering`` are the mirrors known so far; ``cover`` adds more while it runs. ``proofs`` fill up."""
+        self.proofs: dict[Digest, Verified] = {}
+        self.given: Counter[str] = Counter()
         self._session = session
         self._destination = destination
         self._artifact = artifact
         self._covering = list(covering)
         self._live: dict[Digest, tuple[Content, RemoteFile]] = {}
         self._there_bytes = 0
+        self._fetched_bytes = 0
 
     async def bring(self, plan: Plan) -> dict[Digest, str]:
         """Carry the plan out; maps each digest to where its bytes came from: network, partial or cache.
 
-        Every content is tried; raises the first failure in the plan's order.
+        Every content is tried; raises the first failure in the plan's order. An index of weights is judged as
+        soon as it is here, small as it is: what it refuses ends the transfer.
         """
         self._count_present(plan)
         tasks = [self._session.engine.spawn(self._bring(each), f"content {each.paths[0]}") for each in plan.contents]
+        indexes = [(each, task) for each, task in zip(plan.contents, tasks, strict=True) if holds_index(each)]
         try:
+            await judge_indexes(plan, indexes, self._session.threads, self._destination)
             found = await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             for task in tasks:
@@ -69,8 +80,15 @@ class Supply:
         stored = sum(content.stored.total for content, _ in tuple(self._live.values()))
         return stored + self._there_bytes
 
+    @property
+    def fetched_bytes(self) -> int:
+        """What of that came over the network by this call, and was kept."""
+        return self._fetched_bytes + sum(_fetched(content) for content, _ in tuple(self._live.values()))
+
     def cover(self, coverage: MirrorCoverage) -> None:
         """A mirror answered late: whatever is still in flight may come from it too."""
+        if not self._may_give(coverage):
+            return
         self._covering.append(coverage)
         for content, file in self._live.values():
             source = source_of(coverage, self._artifact, file)
@@ -97,8 +115,11 @@ class Supply:
             await LargeContent(self._session, self._destination, planned).tidy()
             return "cache"
         came_from = await (self._make_empty(planned) if planned.action is Action.EMPTY else self._get_once(planned))
+        if not planned.digest.names_content and planned.digest not in self.proofs:
+            await self._prove_again(planned)
         for path in planned.paths:
-            self._session.observer(FilePlaced(self._artifact.reference.text, path, planned.size, came_from))
+            text, verified = self._artifact.reference.text, planned.digest.strength.value
+            self._session.observer(FilePlaced(text, path, planned.size, came_from, verified))
         return came_from
 
     async def _get_once(self, planned: PlannedContent) -> str:
@@ -130,12 +151,36 @@ class Supply:
         return "network"
 
     async def _reuse(self, source: Path, planned: PlannedContent) -> bool:
-        threads = self._session.threads
-        proof = await threads.submit(threads.hash, self._destination.reuse, source, planned)
+        proof = await self._hashed_over(source, planned)
         if proof is not None:
+            self.proofs[planned.digest] = proof
             self._session.engine.tally.present(1, planned.size)
             await LargeContent(self._session, self._destination, planned).tidy()
         return proof is not None
+
+    async def _hashed_over(self, source: Path, planned: PlannedContent) -> Verified | None:
+        """Cancelled, it is over within a moment: a thread that went on for 50 GB would hold up the process's end."""
+        threads, gone = self._session.threads, threading.Event()
+        hashing = threads.submit(threads.hash, self._take_over, source, planned, gone)
+        try:
+            return await asyncio.shield(hashing)
+        except asyncio.CancelledError:
+            gone.set()
+            with suppress(HashingStopped, StoreError):
+                await settled(hashing)
+            raise
+
+    def _take_over(self, source: Path, planned: PlannedContent, gone: threading.Event) -> Verified | None:
+        with while_wanted(lambda: not gone.is_set()):
+            return self._destination.reuse(source, planned)
+
+    async def _prove_again(self, planned: PlannedContent) -> None:
+        """Another process brought it, and its digest does not say what that is."""
+        threads, blob = self._session.threads, self._destination.paths_of(planned).blob
+        proof = await threads.submit(threads.hash, self._destination.reuse, blob, planned)
+        if proof is None:
+            raise StoreBroken(f"{planned.paths[0]} went away before it was placed", hint="run the same command again")
+        self.proofs[planned.digest] = proof
 
     async def _make_empty(self, planned: PlannedContent) -> str:
         path, threads = planned.paths[0], self._session.threads
@@ -153,7 +198,8 @@ class Supply:
         def commit(proof: Verified) -> None:
             place_small(part.data, proof, blob)
 
-        return Content(identity_of(planned), part=part, new_hasher=lambda: hasher_of(planned), commit=commit)
+        lane = self._session.lane
+        return Content(identity_of(planned), part=part, new_hasher=lambda: hasher_of(planned), commit=commit, lane=lane)
 
     async def _get_large(self, planned: PlannedContent) -> str:
         large = LargeContent(self._session, self._destination, planned)
@@ -167,17 +213,34 @@ class Supply:
     async def _fetch(self, planned: PlannedContent, content: Content) -> None:
         file = RemoteFile(planned.paths[0], planned.size, planned.digest)
         self._live[planned.digest] = (content, file)
+        before = _by_host(content)
         try:
-            await self._session.engine.fetch(content, self._sources(file))
+            self.proofs[planned.digest] = await self._session.engine.fetch(content, self._sources(file))
         finally:
+            self._fetched_bytes += _fetched(content)
+            self.given += _by_host(content) - before
             del self._live[planned.digest]
 
     def _sources(self, file: RemoteFile) -> list[Source]:
-        found = (source_of(coverage, self._artifact, file) for coverage in self._covering)
+        found = (source_of(each, self._artifact, file) for each in self._covering if self._may_give(each))
         return [self._policed(source) for source in found if source is not None]
 
+    def _may_give(self, coverage: MirrorCoverage) -> bool:
+        return coverage.mirror.name not in self._session.settings.exhausted
+
     def _policed(self, source: Source) -> Source:
-        return type(source)(self._session.introduced(source.mirror), source.url)
+        return replace(source, mirror=self._session.introduced(source.mirror))
+
+
+def _fetched(content: Content) -> int:
+    return max(0, content.stored.total - content.claimed_bytes)
+
+
+def _by_host(content: Content) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for piece in content.provenance:
+        found[piece.host] += len(piece.range)
+    return found
 
 
 def identity_of(planned: PlannedContent) -> Identity:

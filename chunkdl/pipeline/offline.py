@@ -14,11 +14,12 @@ from chunkdl.assemble.digests import hash_bytes
 from chunkdl.assemble.place import place_small
 from chunkdl.core.planner import Action, check_space, make_plan
 from chunkdl.errors import ArtifactNotFound, ChunkdlError, OfflineMiss
-from chunkdl.model import Artifact, Authority, AuthorityKind
+from chunkdl.model import Artifact, Authority, AuthorityKind, Hub
 from chunkdl.observe import ReferencePlaced
+from chunkdl.pipeline.checkpoint_offline import find_checkpoint
 from chunkdl.pipeline.destinations import destination_of, hub_of, named_by
 from chunkdl.pipeline.outcome import failed, found_offline
-from chunkdl.pipeline.wanted import parse_with, select_with
+from chunkdl.pipeline.wanted import parse_with, revision_of, select_with
 from chunkdl.report import Report, Totals
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ def fetch_offline(references: Sequence[str], options: FetchOptions, settings: Se
 
 def _result(text: str, options: FetchOptions, settings: Settings) -> ReferenceReport:
     try:
-        return _Lookup(text, parse_with(text, options), options, settings).run()
+        reference = parse_with(text, options)
+        if reference.hub.names_files:
+            return find_checkpoint(text, reference, options, settings)
+        return _Lookup(text, reference, options, settings).run()
     except ChunkdlError as error:
         return failed(text, error)
 
@@ -60,18 +64,19 @@ class _Lookup:
     def __init__(self, text: str, reference: Reference, options: FetchOptions, settings: Settings) -> None:
         self._text = text
         self._reference = reference
+        self._revision = revision_of(reference, options)
         self._options = options
         self._settings = settings
 
     def run(self) -> ReferenceReport:
         destination = destination_of(self._reference, self._settings)
-        cached = destination.cached(self._reference.revision)
+        cached = destination.cached(self._revision)
         try:
             return self._found(cached)
         except OfflineMiss:
-            if self._settings.local_dir is None:
+            if self._settings.local_dir is None or self._reference.hub is not Hub.HUGGING_FACE:
                 raise
-            elsewhere = hub_of(self._reference, self._settings).cached(self._reference.revision)
+            elsewhere = hub_of(self._reference, self._settings).cached(self._revision)
             if elsewhere is None or (cached is not None and cached.commit != elsewhere.commit):
                 raise  # another commit over what the folder holds is the origin's decision
         return self._filled(destination, elsewhere)

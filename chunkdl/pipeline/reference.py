@@ -6,6 +6,7 @@ and its ref appear only when every file of the plan is there, and a plan that fa
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,13 +18,13 @@ from chunkdl.observe import Notice, ReferencePlaced, ReferencePlanned
 from chunkdl.pipeline.askers import asker_of
 from chunkdl.pipeline.contents import Supply
 from chunkdl.pipeline.destinations import destination_of, named_by
+from chunkdl.pipeline.distrusting import distrusting
 from chunkdl.pipeline.flight import Flight
 from chunkdl.pipeline.outcome import failed, placed, planned
 from chunkdl.pipeline.wanted import parse_with, select_with
 from chunkdl.transfer.threads import settled
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Collection
     from pathlib import Path
 
@@ -36,14 +37,18 @@ if TYPE_CHECKING:
     from chunkdl.pipeline.session import Session
     from chunkdl.report import ReferenceReport
 
+# After the last byte: a round trip or two to the other side of the globe, for an origin that has just come back.
+CONFIRM_GRACE_S = 1.0
+
 
 class ReferenceRun:
     """Carries one reference through the stages."""
 
-    def __init__(self, session: Session, text: str) -> None:
-        """``text`` is what the user typed."""
+    def __init__(self, session: Session, text: str, asker: Asker | None = None) -> None:
+        """``text`` is what the user typed; ``asker`` says what it means, by default the one that belongs to it."""
         self._session = session
         self._text = text
+        self._asker = asker
         self._supply: Supply | None = None
         self._late: list[MirrorCoverage] = []
         self._asking: asyncio.Task[None] | None = None
@@ -56,20 +61,34 @@ class ReferenceRun:
             return failed(self._text, error)
 
     async def _run(self, reference: Reference) -> ReferenceReport:
-        asker = asker_of(reference, self._session)
-        async with Flight(self._session, asker.known, reference).boarded(self._done_bytes) as told:
+        asker = self._asker or asker_of(reference, self._session)
+        async with Flight(self._session, asker.known, reference).boarded(lambda: self.done_bytes) as told:
             return await self._carry(reference, asker, told)
 
-    def _done_bytes(self) -> int:
+    @property
+    def fetched_bytes(self) -> int:
+        """What this call has brought over the network so far."""
+        return self._supply.fetched_bytes if self._supply is not None else 0
+
+    @property
+    def given(self) -> dict[str, int]:
+        """Host → bytes of the contents that it had a part in, as far as they have ended."""
+        return dict(self._supply.given) if self._supply is not None else {}
+
+    @property
+    def done_bytes(self) -> int:
+        """What of the plan is here by now, whoever brought it."""
         return self._supply.done_bytes if self._supply is not None else 0
 
     async def _carry(self, reference: Reference, asker: Asker, told: Collection[str]) -> ReferenceReport:
         """From the reference to its path; ``told`` are processes that have just done the same."""
         identified = await self._identify(asker, told)
-        destination = destination_of(reference, self._session.settings)
+        options = self._session.options
+        destination = destination_of(reference, self._session.settings, force=options.force)
+        destination = distrusting(destination, options.distrusted)
         plan = await self._plan(identified.artifact, destination)
         self._session.observer(ReferencePlanned(self._text, plan))
-        if self._session.options.dry_run:
+        if options.dry_run:
             return planned(self._text, plan)
         confirming = self._ask_beside(identified, plan, asker)
         try:
@@ -81,8 +100,11 @@ class ReferenceRun:
                 if beside is not None:
                     beside.cancel()
         path = await self._place(plan, destination)
+        proofs = self._supply.proofs if self._supply is not None else {}
+        for notice in await identified.learn(proofs) if identified.learn is not None else ():
+            self._session.notice(notice)
         self._session.observer(ReferencePlaced(self._text, str(path)))
-        return placed(self._text, plan, path, came_from)
+        return placed(self._text, plan, path, came_from, proofs)
 
     async def _identify(self, asker: Asker, told: Collection[str]) -> Identified:
         identified = await asker.identify(told)
@@ -107,8 +129,12 @@ class ReferenceRun:
     async def _confirmed(
         self, artifact: Artifact, confirming: asyncio.Task[Artifact | ChunkdlError | None], asker: Asker
     ) -> Artifact:
-        """The artifact under the best authority that answered in time; raises what the origin objected."""
-        verdict = await confirming
+        """The artifact under the best authority that answered in time; raises what the origin objected.
+
+        Whoever was silent for a whole bound before the transfer is given no second one after it.
+        """
+        await asyncio.wait((confirming,), timeout=CONFIRM_GRACE_S)
+        verdict = confirming.result() if confirming.done() else None
         if isinstance(verdict, ChunkdlError):
             raise verdict
         if verdict is None and artifact.authority.kind is AuthorityKind.MIRRORS:
@@ -125,6 +151,8 @@ class ReferenceRun:
     def _note_lag(self, coverage: MirrorCoverage) -> None:
         if coverage.lag:
             self._session.lag[coverage.mirror.name] = coverage.lag
+        if coverage.notice:
+            self._session.notice(coverage.notice)
 
     async def _plan(self, artifact: Artifact, destination: Destination) -> Plan:
         selection = select_with(artifact.reference, artifact.files, self._session.options)
@@ -149,8 +177,19 @@ class ReferenceRun:
             self._asking.cancel()  # nothing is left that another mirror could bring
         return {path: by_digest[content.digest] for content in plan.contents for path in content.paths}
 
+    def _as_proven(self, artifact: Artifact) -> Artifact:
+        """The artifact with whole digests, where it was listed with less and the bytes are known by now."""
+        proofs = self._supply.proofs if self._supply is not None else {}
+        less = {each.digest for each in artifact.files if not each.digest.names_content} & set(proofs)
+        if not less:
+            return artifact
+        files = (
+            replace(each, digest=proofs[each.digest].digest) if each.digest in less else each for each in artifact.files
+        )
+        return replace(artifact, files=tuple(files))
+
     async def _place(self, plan: Plan, destination: Destination) -> Path:
-        artifact, threads = plan.artifact, self._session.threads
+        artifact, threads = self._as_proven(plan.artifact), self._session.threads
         folder = await settled(threads.submit(threads.sync, destination.place, artifact, plan.chosen))
         for message in await threads.submit(threads.sync, destination.notices, artifact):
             self._session.notice(Notice("placement", message))

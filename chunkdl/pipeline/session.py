@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from chunkdl.descriptors import share_out
 from chunkdl.http.client import HttpClient
 from chunkdl.mirrors.memory import load_memory
 from chunkdl.pipeline.lessons import Lessons
+from chunkdl.settings.values import FIRST_BYTE_S
 from chunkdl.transfer.awake import AwakeClock
 from chunkdl.transfer.buffers import BufferPool
 from chunkdl.transfer.engine import Tools, running
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from chunkdl.pipeline.options import FetchOptions
     from chunkdl.settings import Settings
     from chunkdl.transfer.engine import Engine
+    from chunkdl.transfer.limiter import Lane
 
 
 # Part files open at once, where descriptors allow. The scheduler needs no more choice than this; the rest
@@ -51,7 +54,10 @@ SMALL_AT_ONCE = 512
 
 @dataclass(slots=True)
 class Session:
-    """What every reference of a run shares. ``arriving`` maps a digest to the blob path that it will have."""
+    """What every reference of a run shares.
+
+    ``arriving`` maps a digest to the blob path that it will have; ``lane`` is the job's place in shared rate limits.
+    """
 
     settings: Settings
     options: FetchOptions
@@ -63,14 +69,14 @@ class Session:
     notices: list[Notice] = field(default_factory=list)
     lag: dict[str, str] = field(default_factory=dict)
     arriving: dict[Digest, asyncio.Future[Path | None]] = field(default_factory=dict)
+    lane: Lane | None = None
     share: Share = field(init=False)
     part_places: asyncio.Semaphore = field(init=False)
     small_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SMALL_AT_ONCE))
 
     def __post_init__(self) -> None:
         """Take no more descriptors than this process may have."""
-        wanted = {"parts": PARTS_AT_ONCE, "connections": CONNECTIONS_AT_ONCE}
-        self.share = share_out(descriptors.limit(), hosts=len(self.settings.sources), **wanted)
+        self.share = _share(self.settings)
         self.part_places = asyncio.Semaphore(self.share.parts)
 
     def notice(self, notice: Notice) -> None:
@@ -79,18 +85,39 @@ class Session:
             self.notices.append(notice)
             self.observer(notice)
 
+    def view(self, settings: Settings, options: FetchOptions, observer: Observer) -> Session:
+        """The same session for one call among many: connections, engine and what mirrors taught are shared.
+
+        Notices, lag and watcher are the call's own, and who forces a fetch takes nothing that another call brought.
+        """
+        view = copy(self)
+        view.settings, view.options, view.observer = settings, options, observer
+        view.notices, view.lag = [], {}
+        if options.force:
+            view.arriving = {}
+        return view
+
     def introduced(self, mirror: Mirror) -> Mirror:
-        """The mirror under the run's own cap of connections, known to the engine with what earlier runs taught."""
+        """The mirror under the run's cap of connections and its limits, known to the engine as earlier runs saw it."""
         cap = min(self.options.connections or self.share.connections, self.share.connections)
-        capped = replace(mirror, max_connections=min(mirror.max_connections, cap))
+        patience_s = self.settings.first_byte_s if mirror.first_byte_s == FIRST_BYTE_S else mirror.first_byte_s
+        capped = replace(mirror, max_connections=min(mirror.max_connections, cap), first_byte_s=patience_s)
         return self.lessons.introduce(capped, self.engine)
 
 
 @asynccontextmanager
-async def opened(settings: Settings, options: FetchOptions, observer: Observer) -> AsyncIterator[Session]:
-    """A session that finishes what it was asked when the block ends, and leaves nothing behind."""
-    limiter = None
-    if options.limit_rate_bytes_per_s:
+async def opened(
+    settings: Settings, options: FetchOptions, observer: Observer, limiter: RateLimiter | None = None
+) -> AsyncIterator[Session]:
+    """A session that finishes what it was asked when the block ends, and leaves nothing behind.
+
+    ``limiter`` is the caller's, in place of the limit in ``options``.
+
+    Raises:
+        StoreBroken: fewer descriptors are allowed than so many sources take.
+    """
+    _share(settings)  # before anything is begun
+    if limiter is None and options.limit_rate_bytes_per_s:
         limiter = RateLimiter(TokenBucket(options.limit_rate_bytes_per_s), time.monotonic)
     threads = Threads()
     scheduler = Scheduler(SchedulerConfig(), random.Random())  # noqa: S311  jitter, no secret
@@ -98,7 +125,7 @@ async def opened(settings: Settings, options: FetchOptions, observer: Observer) 
     try:
         memory = await threads.submit(threads.disk, load_memory, settings.state_dir)
         lessons.begin(memory)
-        receive_buffer = _receive_buffer(options.limit_rate_bytes_per_s)
+        receive_buffer = receive_buffer_bytes(limiter.rate_bytes_per_s if limiter is not None else 0.0)
         async with HttpClient(connect_s=settings.connect_s, receive_buffer_bytes=receive_buffer) as client:
             tools = Tools(client, threads, BufferPool(), AwakeClock(time.monotonic), lessons.watch, limiter)
             async with running(scheduler, tools) as engine:
@@ -108,8 +135,13 @@ async def opened(settings: Settings, options: FetchOptions, observer: Observer) 
                 yield session
     finally:
         # Not awaited: a cancelled run has no time to wait, and the file is small.
-        lessons.keep(scheduler.hosts(), rates=limiter is None)
+        lessons.keep(scheduler.hosts(), rates=limiter is None or not limiter.rate_bytes_per_s)
         threads.close()
+
+
+def _share(settings: Settings) -> Share:
+    wanted = {"parts": PARTS_AT_ONCE, "connections": CONNECTIONS_AT_ONCE}
+    return share_out(descriptors.limit(), hosts=len(settings.sources), **wanted)
 
 
 # Under a limit the kernel's buffers would be filled at line speed first: half a second of the rate in all
@@ -119,7 +151,8 @@ _BUFFERS = 16
 _LEAST_BUFFER_BYTES = 16 << 10
 
 
-def _receive_buffer(limit_rate_bytes_per_s: float) -> int | None:
+def receive_buffer_bytes(limit_rate_bytes_per_s: float) -> int | None:
+    """What the kernel may hold for one connection under a limit; None leaves it its own measure."""
     if not limit_rate_bytes_per_s:
         return None
     return max(_LEAST_BUFFER_BYTES, int(limit_rate_bytes_per_s * _LIMITED_BUFFER_S / _BUFFERS))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from chunkdl.core.selection import select
-from chunkdl.errors import UsageError
+from chunkdl.core.selection import Selection, found_among, select
+from chunkdl.errors import PolicyRefused, UsageError
 from chunkdl.identify.references import parse_reference
 from chunkdl.model import RepoType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chunkdl.core.selection import Selection
+    from chunkdl.identify.lockfile import Lock, LockedArtifact
     from chunkdl.model import Reference, RemoteFile
     from chunkdl.pipeline.options import FetchOptions
 
@@ -23,16 +23,51 @@ def parse_with(text: str, options: FetchOptions) -> Reference:
 
     Raises:
         ReferenceInvalid: ``text`` names nothing.
-        UsageError: both name a revision, and not the same.
+        UsageError: both name a revision, and not the same; or there are none; or the lock does not have it.
+        PolicyRefused: the lock has it at another revision.
     """
+    if options.lock is not None:
+        return _locked_reference(options.lock, text, options.revision)
     reference = parse_reference(text)
     if options.revision is None:
         return reference
+    if reference.hub.names_files:
+        raise UsageError(f"{text} has no revisions, and {options.revision} is asked for", hint="leave --revision out")
     if reference.revision not in {None, options.revision}:
         raise UsageError(
             f"{text} names revision {reference.revision}, --revision says {options.revision}", hint="keep one of them"
         )
     return replace(reference, revision=options.revision)
+
+
+def _locked_reference(lock: Lock, text: str, revision: str | None) -> Reference:
+    locked = locked_in(lock, text)
+    typed = revision or (parse_reference(text).revision if text != locked.ref else locked.reference.revision)
+    if typed not in {None, locked.reference.revision, locked.commit}:
+        held = locked.reference.revision or "the default revision"
+        raise PolicyRefused(
+            f"{text}: {lock.where} fixes {held} at {locked.commit}, not {typed}",
+            hint="leave the revision out, or lock that one",
+        )
+    return replace(locked.reference, text=text)
+
+
+def locked_in(lock: Lock, text: str) -> LockedArtifact:
+    """The entry of a reference.
+
+    Raises:
+        UsageError: there is none; the message lists what there is.
+    """
+    locked = lock.of(text) or lock.like(parse_reference(text))
+    if locked is None:
+        there = ", ".join(each.ref for each in lock.artifacts[:8]) or "nothing"
+        raise UsageError(f"{text} is not in {lock.where}, which has {there}", hint=f"chunkdl lock {text}")
+    return locked
+
+
+def revision_of(reference: Reference, options: FetchOptions) -> str | None:
+    """Which revision to look for on this disk: a lock's commit, whatever a branch of that name says by now."""
+    return reference.revision if options.lock is None else locked_in(options.lock, reference.text).commit
 
 
 def select_with(reference: Reference, files: Sequence[RemoteFile], options: FetchOptions) -> Selection:
@@ -41,12 +76,19 @@ def select_with(reference: Reference, files: Sequence[RemoteFile], options: Fetc
     Raises:
         ArtifactNotFound: a pattern, variant or quantisation matches nothing.
     """
+    if options.lock is not None:
+        return Selection(locked_in(options.lock, reference.text).files)
     return select(
         files,
-        format=options.format if reference.repo_type is RepoType.MODEL else "all",
+        format="all" if reference.hub.names_files or reference.repo_type is not RepoType.MODEL else options.format,
         variant=options.variant,
         quant=options.quant,
-        include=options.include,
+        include=_patterns(files, options),
         exclude=options.exclude,
         path=reference.path,
     )
+
+
+def _patterns(files: Sequence[RemoteFile], options: FetchOptions) -> tuple[str, ...]:
+    found = found_among(options.include, files) if options.may_miss else options.include
+    return found or options.include  # if none matches, the selection says so

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # The hub's own page of a listing.
 PAGE_ENTRIES = 1000
+PATHS_INFO = "paths-info"
 _TYPES = {each.plural: each for each in RepoType}
 # Revisions with slashes: refs/pr/1 is the longest that is common.
 _REVISION_PARTS = 3
@@ -43,6 +44,7 @@ class Asked:
         query: decoded.
         headers: names in lower case.
         base_url: under which the asker knows us.
+        paths: what a question about several files names in its body.
     """
 
     method: str
@@ -50,6 +52,12 @@ class Asked:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     base_url: str = ""
+    paths: tuple[str, ...] = ()
+
+    @property
+    def about_paths(self) -> bool:
+        """True for the one question that comes as a POST, as huggingface_hub's ``get_paths_info`` asks it."""
+        return self.method == "POST" and self.parts[:1] == ("api",) and PATHS_INFO in self.parts[3:5]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,7 @@ class Catalogue:
 
     def answer(self, asked: Asked) -> Answer:
         """Answer any request."""
-        if asked.method not in {"GET", "HEAD"}:
+        if asked.method not in {"GET", "HEAD"} and not asked.about_paths:
             return _error(_NOT_ALLOWED, "", "this mirror is read-only", {"Allow": "GET, HEAD"})
         match asked.parts:
             case ("api", plural, *rest) if plural in _TYPES:
@@ -121,6 +129,9 @@ class Catalogue:
             case ["tree", *revision_and_folder]:
                 commit, folder = _split(repo, revision_and_folder)
                 return self._tree(asked, commit, folder) if commit else _no_revision()
+            case [word, *revision] if word == PATHS_INFO and asked.about_paths:
+                commit = repo.at("/".join(revision))
+                return _json(hub_json.paths_info(commit, asked.paths)) if commit else _no_revision()
         return _error(_NOT_FOUND, "", "this mirror does not answer that")
 
     def _tree(self, asked: Asked, commit: OfferedCommit, folder: str) -> Answer:

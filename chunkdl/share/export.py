@@ -24,7 +24,7 @@ from chunkdl.disk import (
     write_atomically,
 )
 from chunkdl.errors import PolicyRefused, UsageError
-from chunkdl.identify.references import parse_reference
+from chunkdl.identify.references import parse_repository
 from chunkdl.model import is_commit
 from chunkdl.share import documents, hub_json
 from chunkdl.share.folder import MARKER
@@ -98,7 +98,7 @@ def export(
         PolicyRefused: gated or private.
         StoreError: the disk.
     """
-    holding = look_up(parse_reference(text), settings)
+    holding = look_up(parse_repository(text), settings)
     if (holding.gated or holding.private) and not restricted:
         raise _not_for_everybody(holding)
     copied = _prove_and_store(holding, folder, on_bytes)

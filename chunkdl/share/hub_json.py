@@ -13,7 +13,7 @@ from chunkdl.assemble.listing import pointer_oid
 from chunkdl.model import DigestAlgorithm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from chunkdl.model import RemoteFile
     from chunkdl.share.offer import OfferedCommit, OfferedRepo
@@ -48,6 +48,13 @@ def tree(commit: OfferedCommit, folder: str = "", *, recursive: bool = True) -> 
     below = [each for each in entries if str(each["path"]).startswith(prefix)]
     shown = [each for each in below if recursive or "/" not in str(each["path"])[len(prefix) :]]
     return sorted(shown, key=lambda each: str(each["path"]))
+
+
+def paths_info(commit: OfferedCommit, paths: Sequence[str]) -> list[dict[str, Any]]:
+    """What ``/paths-info/{revision}`` says of files and folders; those that are not there are left out."""
+    known = {str(each["path"]): each for each in tree(commit)}
+    wanted = dict.fromkeys(each.strip("/") for each in paths)
+    return [known[each] for each in wanted if each in known]
 
 
 def refs(repo: OfferedRepo) -> dict[str, Any]:

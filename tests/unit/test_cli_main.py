@@ -70,7 +70,6 @@ def test_a_forgotten_or_foreign_verb_is_understood(stage, argv, hint):
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (("fetch",), "REF"),
         (("fetch", "a/b", "--formt", "bin"), "--formt"),
         (("fetch", "a/b", "--format", "pickle"), "pickle"),
         (("fetch", "a/b", "--connections", "0"), "0"),
@@ -84,6 +83,15 @@ def test_mistakes_are_one_line_and_point_at_the_help(stage, argv, says):
     assert error.startswith("error: ")
     assert says in error
     assert hint == "hint: see: chunkdl fetch --help"
+    assert stage.out == ""
+
+
+def test_a_fetch_of_nothing_says_what_to_type(stage):
+    assert stage.run("fetch") == 2
+    assert stage.err.splitlines() == [
+        "error: fetch needs a REF",
+        "hint: chunkdl fetch bert-base-uncased, or --locked FILE",
+    ]
     assert stage.out == ""
 
 

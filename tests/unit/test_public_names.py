@@ -3,10 +3,14 @@
 import inspect
 import subprocess
 import sys
+from dataclasses import fields
+from typing import get_args
 
 import pytest
 
 import chunkdl
+from chunkdl import observe
+from chunkdl.settings import Flags
 
 
 def python(code):
@@ -39,3 +43,31 @@ def test_importing_takes_less_than_50_ms():
 def test_naming_the_functions_does_not_bring_the_http_client():
     code = "import chunkdl, sys; chunkdl.fetch, chunkdl.Mirror; print('aiohttp' in sys.modules)"
     assert python(code).strip() == "False"
+
+
+# What no caller of the library says: plans are the command line's, the rest is what other parts tell each other.
+NOT_FOR_CALLERS = {"dry_run", "names_prove", "distrusted", "may_miss"}
+
+
+@pytest.mark.parametrize("function", [chunkdl.fetch, chunkdl.afetch], ids=["fetch", "afetch"])
+def test_everything_that_can_be_wished_is_a_keyword_of_its_own(function):
+    parameters = inspect.signature(function).parameters
+    wishes = {*chunkdl.FetchOptions.__dataclass_fields__, *chunkdl.SourceOptions.__dataclass_fields__}
+    wanted = {"locked" if each == "lock" else each for each in wishes - NOT_FOR_CALLERS}
+    assert wanted | {"reference", "on_event", "settings"} == set(parameters)
+    assert {each.kind for name, each in parameters.items() if name != "reference"} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_every_flag_of_the_settings_has_its_keyword():
+    flags = {each.name for each in fields(Flags)} - {"no_mirrors"}  # mirrors=[]
+    assert flags <= {each.name for each in fields(chunkdl.SourceOptions)}
+
+
+def test_a_pool_takes_in_both_forms_what_one_call_may_have_of_its_own():
+    both = [list(inspect.signature(each).parameters) for each in (chunkdl.Downloader.fetch, chunkdl.Downloader.afetch)]
+    assert both[0] == both[1]
+
+
+def test_all_is_sorted_and_every_event_is_in_it():
+    assert chunkdl.__all__ == sorted(chunkdl.__all__)
+    assert {each.__name__ for each in get_args(observe.WatchedEvent)} <= set(chunkdl.__all__)
