@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from chunkdl.assemble.layout import RepoFolder
 from chunkdl.assemble.local_folder import LocalFolder
@@ -19,6 +20,7 @@ from chunkdl.caches.repairing import mendings, prepare, set_aside, unshown
 from chunkdl.caches.seen import TORCH
 from chunkdl.disk import store_errors
 from chunkdl.errors import UsageError
+from chunkdl.identify.learnt import Learnt
 from chunkdl.identify.references import parse_reference
 from chunkdl.model import Hub
 from chunkdl.pipeline.options import FetchOptions
@@ -62,6 +64,7 @@ class Mender:
         self._settings = settings
         self._receipts = receipts
         self._display = display
+        self._learnt = Learnt(settings.state_dir)
         self._fetch: RunFetch = around.run_fetch or _pipeline()
         self._mended = Mended()
 
@@ -87,7 +90,7 @@ class Mender:
 
     async def _torch(self, judged: Judged) -> None:
         file = judged.claim.file
-        address = published_at(file.name)
+        address = self._address(file)
         if address is None:
             self._mended.errors.append(f"{judged.claim.name}: nothing says where it came from: chunkdl fetch its URL")
             return
@@ -97,6 +100,14 @@ class Mender:
         with store_errors(file):  # it is no longer the file that was hashed once, so it is hashed and then replaced
             os.utime(file)
         await self._run(address, FetchOptions(), self._settings, 1)
+
+    def _address(self, file: Path) -> str | None:
+        """Where a checkpoint came from as it was then, else where torchvision publishes one of its name."""
+        known = self._learnt.source(file)
+        if known is None:
+            return published_at(file.name)
+        url, digest = known
+        return f"{url}#sha256={digest.hex}&name={quote(file.name, safe='')}"
 
     def _unshown(self, judged: Judged) -> None:
         """Nobody is shown it, and a fetch would take it for what its name says."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 from contextlib import suppress
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from chunkdl.identify.checkpoints import Facts
 
+_NAME = re.compile(r"[0-9a-f]{32}")
 _FORM = 1  # raised when the form changes; other forms are ignored
 _MAX_FILE_BYTES = 16 << 10  # an address of 8 KiB, the longest that servers take, and a few numbers
 
@@ -80,8 +82,9 @@ class Learnt:
             return None
 
     def keep(self, url: str, lesson: Lesson) -> None:
-        """Remember what an address held; the address itself, which may hold a secret, is not written down."""
+        """Remember what an address held; one with a query, which may be a secret, is itself not written down."""
         values = {
+            "url": "" if "?" in url else url,
             "digest": str(lesson.digest),
             "size": lesson.size,
             "validator": lesson.validator,
@@ -99,6 +102,13 @@ class Learnt:
             return Hashed(digest, str(said["address"])) if same else None
         except (KeyError, TypeError, ValueError, OSError):
             return None
+
+    def source(self, path: Path) -> tuple[str, Digest] | None:
+        """Where the file at ``path`` came from and what it was then, whatever became of it; None if that is unknown."""
+        address = self._read(f"file-{_name(str(path))}.json").get("address")
+        url = self._read(f"url-{address}.json").get("url") if _is_name(address) else None
+        lesson = self.lesson(url) if isinstance(url, str) and _name(url) == address else None
+        return (str(url), lesson.digest) if lesson is not None else None
 
     def note(self, path: Path, status: os.stat_result, digest: Digest, address: str) -> None:
         """Remember what was hashed: the file with this ``status``, which stands at ``path`` or is about to.
@@ -142,6 +152,11 @@ class Learnt:
 def address_name(url: str) -> str:
     """A name for an address that tells nothing of it, since it may hold a secret."""
     return _name(url)
+
+
+def _is_name(value: object) -> bool:
+    """What was read becomes part of a file's name."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def _mark(status: os.stat_result) -> list[int]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from chunkdl.core.journal_codec import Record
     from chunkdl.model import ByteRange, Digest, Verified
     from chunkdl.transfer.front import Hasher, Part
+    from chunkdl.transfer.limiter import Lane
 
 
 # A run's record is written again each time that it has grown, five times a second. When the journal holds so
@@ -81,6 +82,7 @@ class Content:
         claims: records of an earlier run.
         guard: awaited before each journal append; raises if another process has taken the part file over.
         heartbeat: told the stored bytes every few seconds, in a thread; shows other processes that we live.
+        lane: its job's place in rate limits that jobs share.
     """
 
     def __init__(  # noqa: PLR0913  one constructor wires what the pipeline decided; all by keyword
@@ -94,6 +96,7 @@ class Content:
         claims: Sequence[Record] = (),
         guard: Callable[[], Awaitable[None]] = _unguarded,
         heartbeat: Callable[[int], None] = _unwatched,
+        lane: Lane | None = None,
     ) -> None:
         self.identity = identity
         self.part = part
@@ -101,6 +104,7 @@ class Content:
         self.commit = commit
         self.guard = guard
         self.heartbeat = heartbeat
+        self.lane = lane
         self.provenance = Provenance(claims)
         self.stored = RangeSet(claim.range for claim in claims)
         self.claimed = self.stored.copy()

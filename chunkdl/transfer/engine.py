@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+from chunkdl.core.eligibility import has_source_elsewhere
 from chunkdl.core.events import (
     CancelLease,
     CompleteRun,
@@ -38,7 +39,7 @@ from chunkdl.transfer.tally import Tally
 from chunkdl.transfer.threads import all_done
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 
     from chunkdl.core.events import Event, Instruction
     from chunkdl.core.scheduler import Scheduler
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from chunkdl.observe import Observer, Progress
     from chunkdl.transfer.buffers import BufferPool
     from chunkdl.transfer.content import Content
-    from chunkdl.transfer.lease import Limiter
+    from chunkdl.transfer.limiter import RateLimiter
     from chunkdl.transfer.threads import Threads
 
 P = ParamSpec("P")
@@ -65,7 +66,7 @@ class Tools:
     buffers: BufferPool
     clock: Callable[[], float]
     observer: Observer
-    limiter: Limiter | None = None
+    limiter: RateLimiter | None = None
 
 
 class Engine:
@@ -88,8 +89,8 @@ class Engine:
         self._files = 0
         self._deadline: float | None = None
         self._complete = False
-        self._caps = Caps(tools.limiter, tools.clock)
-        self._court = Court(tools.threads, self.post, tools.observer, self._known_bad)
+        self.caps = Caps(tools.limiter, tools.clock)
+        self._court = Court(tools.threads, self.post, tools.observer, self._known_bad, self._elsewhere)
 
     # -- what callers use ------------------------------------------------------------------------
 
@@ -251,7 +252,8 @@ class Engine:
 
     async def _deliver(self, lease: LiveLease) -> None:
         tools = self.tools
-        delivery = Delivery(lease, tools.client, tools.threads, self._caps.of(lease.source.mirror), self.post)
+        limiter = self.caps.of(lease.source.mirror, lease.content.lane)
+        delivery = Delivery(lease, tools.client, tools.threads, limiter, self.post)
         ending: Event | None = None
         try:
             ending = await delivery.run(tools.buffers)
@@ -315,6 +317,9 @@ class Engine:
     def publish(self, event: Progress) -> None:
         """Tell the watcher."""
         self.tools.observer(event)
+
+    def _elsewhere(self, file: int, hosts: Collection[str]) -> bool:
+        return has_source_elsewhere(self.scheduler.job, file, hosts)
 
     def _known_bad(self) -> Sequence[str]:
         return [host.host for host in self.scheduler.hosts() if host.state == "excluded" or host.strikes > 0]

@@ -142,7 +142,7 @@ def fixed(*parts, close=False):
 
 
 def source_of(server, path="/f", name="m1", **mirror):
-    return Source(Mirror(name, server.url, **mirror), server.url + path)
+    return Source(Mirror(server.url, name, **mirror), server.url + path)
 
 
 async def read_all(body, view_bytes=1 << 16):

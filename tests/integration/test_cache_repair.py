@@ -15,6 +15,7 @@ import pytest
 from chunkdl.cli.main import main
 from chunkdl.cli.surroundings import Surroundings
 from chunkdl.testing import HubRepo, MirrorServer, SeededContent
+from tests.support import checkpoints
 from tests.support.caches import Caches
 
 SIZE = 24 << 20
@@ -214,6 +215,63 @@ def test_a_local_folder_is_mended_once_it_is_said_what_it_holds(desk):
     assert "--as REF" in desk.json("verify", str(folder), "--repair", code=2)["error"]["hint"]
     desk.run("verify", str(folder), "--repair", "--as", "org/name")
     right(folder)
+
+
+class TestCheckpoints:
+    """Files among torch's checkpoints, from a server of their own."""
+
+    @pytest.fixture
+    def host(self):
+        with checkpoints.server(
+            {checkpoints.NAME: checkpoints.CONTENT, "bare.pth": checkpoints.CONTENT}
+        ).in_thread() as host:
+            yield host
+
+    @pytest.mark.parametrize(
+        ("name", "fragment", "placed"),
+        [
+            (checkpoints.NAME, "", checkpoints.NAME),
+            ("bare.pth", "", "bare.pth"),
+            ("bare.pth", "#name=other.pth", "other.pth"),
+        ],
+    )
+    def test_one_comes_again_from_where_it_came(self, desk, host, name, fragment, placed):
+        desk.run("fetch", checkpoints.url_of(host, name) + fragment, "--allow-unverified")
+        path = desk.folder / "torch" / "hub" / "checkpoints" / placed
+        flip(path, 20_000_000)
+        held = path.read_bytes()
+        (finding,) = desk.json("verify", code=5)["findings"]
+        assert finding["state"] == "damaged"
+        offline = desk.json("verify", "--repair", code=5, HF_HUB_OFFLINE="1")
+        assert checkpoints.url_of(host, name) in offline["repair"]["would_fetch"][0]
+        assert path.read_bytes() == held
+        assert len(desk.json("verify", "--repair")["mended"]) == 1
+        assert checkpoints.CONTENT.first_difference(path.read_bytes()) is None
+        assert [each.name for each in path.parent.iterdir()] == [placed]
+
+    def test_one_that_was_replaced_upstream_is_left_as_it_is(self, desk, host):
+        url = checkpoints.url_of(host, "bare.pth")
+        desk.run("fetch", url, "--allow-unverified")
+        path = desk.folder / "torch" / "hub" / "checkpoints" / "bare.pth"
+        flip(path, 7)
+        held = path.read_bytes()
+        other = HubRepo("pub/files", {"bare.pth": SeededContent(8, checkpoints.SIZE)})
+        host.repos = [other]
+        answer = desk.json("verify", "--repair", code=5)
+        assert answer["repair"]["errors"]
+        assert path.read_bytes() == held
+
+    def test_torchvisions_own_may_come_from_a_mirror_of_its_host(self, desk, host):
+        published = "https://download.pytorch.org/models/resnet50-11ad3fa6.pth"
+        path = desk.folder / "torch" / "hub" / "checkpoints" / "resnet50-11ad3fa6.pth"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"torch was killed while it copied this")
+        config = desk.folder / "chunkdl.toml"
+        config.write_text(
+            f'[[mirror]]\nkind = "static"\nurl = "{checkpoints.folder_of(host)}"\nreplaces = "{published}"\n'
+        )
+        said = desk.json("verify", "--repair", code=5, CHUNKDL_CONFIG=str(config), HF_HUB_OFFLINE="1")
+        assert published in said["repair"]["would_fetch"][0]
 
 
 def test_removing_and_pruning_through_the_command(desk):

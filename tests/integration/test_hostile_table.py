@@ -12,6 +12,8 @@ from tests.hostile.table import ELSEWHERE, ROWS, Place
 from tests.hostile.verdict import complaints
 
 ROOT = Path(__file__).parents[2]
+# Lies in listings of another hub's form, which say nothing to whoever asks for this one's.
+OF_MODELSCOPE = {"wrong-sha256"}  # tests/integration/test_modelscope_hub.py
 CASES = {case_name(row, place): (row, place) for row in ROWS for place in Place}
 
 
@@ -36,7 +38,7 @@ def test_rows_have_names_of_their_own():
 
 
 def test_every_fault_that_a_mirror_can_have_stands_in_the_table():
-    assert set(fault_names()) == {fault.name for row in ROWS for fault in row.faults}
+    assert set(fault_names()) - OF_MODELSCOPE == {fault.name for row in ROWS for fault in row.faults}
 
 
 @pytest.mark.parametrize("what", ELSEWHERE)

@@ -6,10 +6,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from chunkdl.process_identity import this_process
 from chunkdl.testing import MirrorServer
 from chunkdl.transfer.owner_record import OwnerRecord, encode_owner
 from chunkdl.transfer.ownership import Owned, Ownership
-from chunkdl.transfer.process_identity import this_process
 from tests.support.scene import Scene, assert_placed, small_repo
 
 SIZE = 3 << 20

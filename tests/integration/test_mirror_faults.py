@@ -21,9 +21,10 @@ from support.asking import (
     received,
 )
 
-from chunkdl.testing import fault, fault_names
+from chunkdl.testing import ModelScopeServer, fault, fault_names
 
 INFO = f"/api/models/google-bert/bert-base-uncased/revision/{REPO.commit}?blobs=true"
+FILES = "/api/v1/models/google-bert/bert-base-uncased/repo/files?Revision=master&Recursive=True"
 TESTED = set()
 
 
@@ -346,6 +347,32 @@ def test_no_linked_size():
     with mirror_of(faults=["no-linked-size"]) as mirror:
         reply = ask(mirror.url, MODEL, method="HEAD")
         assert (reply.headers["X-Linked-Size"], reply.headers["Content-Length"]) == (None, "3000000")
+
+
+@of_fault("empty-body")
+def test_empty_body():
+    with mirror_of(faults=["empty-body"]) as mirror:
+        reply = ranged(mirror)
+        assert (reply.status, reply.body, reply.headers["Content-Range"]) == (200, b"", None)
+        assert reply.headers["Content-Length"] == "0"
+
+
+@of_fault("envelope-error")
+def test_envelope_error():
+    with ModelScopeServer([REPO], faults=[fault("envelope-error", times=1)]).in_thread() as server:
+        reply = ask(server.url, FILES)
+        assert (reply.status, reply.json["Success"], reply.json["Message"]) == (200, False, "system busy")
+        assert "Data" not in reply.json
+        assert ask(server.url, FILES).json["Success"] is True
+
+
+@of_fault("wrong-sha256")
+def test_wrong_sha256_is_a_lie_about_right_bytes():
+    with ModelScopeServer([REPO], faults=["wrong-sha256"]).in_thread() as server:
+        listed = {each["Path"]: each["Sha256"] for each in ask(server.url, FILES).json["Data"]["Files"]}
+        body = ask(server.url, "/models/google-bert/bert-base-uncased/resolve/master/model.safetensors").body
+    assert listed["model.safetensors"] != DIGEST
+    assert WEIGHTS.first_difference(body) is None
 
 
 def test_no_fault_lacks_a_test():

@@ -1,6 +1,7 @@
 """An exported folder as a mirror, by our server and by a stock nginx: what both say, and a fetch from each."""
 
 import asyncio
+import http.client
 import json
 import signal
 import socket
@@ -135,6 +136,48 @@ def test_ranges_and_conditions(mirror):
     status, headers, body = ask(mirror, WEIGHTS, method="HEAD", Range="bytes=5-9")
     assert (status, headers["Content-Length"], body) == (206, "5", b"")
     assert ask(mirror, WEIGHTS, If_None_Match=etag)[0] == 304
+
+
+@pytest.fixture(scope="module")
+def ours(home, tmp_path_factory):
+    """A folder cannot answer a POST, so plain nginx does not."""
+    with served(laid_out([NAME], tmp_path_factory.mktemp("lab") / "ours", home)) as url:
+        yield url
+
+
+def post(url, body, kind):
+    """One question about paths, as clients that use forms or JSON ask it."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    try:
+        connection.request("POST", f"/api/models/{NAME}/paths-info/main", body, {"Content-Type": kind})
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "found"),
+    [
+        (
+            b"paths=config.json&paths=nested&expand=false",
+            "application/x-www-form-urlencoded",
+            ["config.json", "nested"],
+        ),
+        (b'{"paths": ["config.json", "no"]}', "application/json", ["config.json"]),
+        (b'{"paths": 7}', "application/json", []),
+        (b"{", "application/json", []),
+        (b"\xff\xfe", "text/plain", []),
+    ],
+)
+def test_several_files_may_be_asked_about_at_once(ours, body, kind, found):
+    status, answer = post(ours, body, kind)
+    assert (status, [each["path"] for each in json.loads(answer)]) == (200, found)
+
+
+def test_a_question_that_is_too_long_is_not_read(ours):
+    assert post(ours, b"paths=" + b"x" * (1 << 20), "application/x-www-form-urlencoded")[0] == 413
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])

@@ -117,7 +117,7 @@ def content_of(data, part=None, *, segment_bytes=1 << 20, path="model.bin", **mo
 
 
 def source_at(name):
-    return Source(Mirror(name, f"http://{name}"), f"http://{name}/f")
+    return Source(Mirror(f"http://{name}", name), f"http://{name}/f")
 
 
 def lease_on(content, start, stop, *, number=7, mirror="m.example", **more):

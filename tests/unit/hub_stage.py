@@ -85,12 +85,12 @@ class Hubs:
 
 
 def settings(tmp_path, *mirrors, token=None, **changes):
-    origin = Mirror("origin", ORIGIN, is_origin=True, token=token)
+    origin = Mirror(ORIGIN, "origin", is_origin=True, token=token)
     return Settings(origin=origin, mirrors=mirrors, state_dir=tmp_path / "state", cache_dir=tmp_path / "hub", **changes)
 
 
 def mirror(name, **changes):
-    return Mirror(name, f"https://{name}.example", **changes)
+    return Mirror(f"https://{name}.example", name, **changes)
 
 
 def known(of):

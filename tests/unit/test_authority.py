@@ -64,7 +64,7 @@ class TestOrigin:
             ask(Hubs({ORIGIN: HubRepo("org/name", {"../x": b""})}), settings(tmp_path))
 
     def test_over_plain_http_is_not_authenticated_and_strict_refuses_it(self, tmp_path):
-        plain = Mirror("lab", "http://10.0.0.5:8090", is_origin=True)
+        plain = Mirror("http://10.0.0.5:8090", "lab", is_origin=True)
         of = replace(settings(tmp_path), origin=plain)
         assert not ask(Hubs({plain.url: REPO}), of).artifact.authority.authenticated
         with pytest.raises(PolicyRefused, match="plain HTTP") as caught:
@@ -222,8 +222,9 @@ class TestMirrorsVouch:
         assert identified.artifact.commit == REPO.commit
         authority = identified.artifact.authority
         assert (authority.kind, authority.name, authority.authenticated) == (AuthorityKind.MIRRORS, "b, c", False)
-        assert codes(identified) == ["mirrors-vouch"]
+        assert codes(identified) == ["mirrors-vouch", "mirrors-differ"]
         assert "run.py" in identified.notices[0].message
+        assert f"a has commit {OTHER.commit[:12]} of 2023-01-01" in identified.notices[1].message
         assert identified.confirm
         lagging = next(each for each in identified.sources if each.mirror == A)
         assert not lagging.has_commit
@@ -325,8 +326,8 @@ class TestConfirmation:
         asyncio.run(known(of).note_unconfirmed(artifact, NOW))
         return of, artifact
 
-    def confirm(self, hubs, of, artifact):
-        return asyncio.run(confirm_with_origin(artifact, settings=of, client=hubs, known=known(of), now=NOW))
+    def confirm(self, hubs, of, artifact, **more):
+        return asyncio.run(confirm_with_origin(artifact, settings=of, client=hubs, known=known(of), now=NOW, **more))
 
     def test_in_the_same_run_makes_it_authentic(self, tmp_path):
         of, artifact = self.vouched(tmp_path)
@@ -338,11 +339,27 @@ class TestConfirmation:
         of, artifact = self.vouched(tmp_path)
         assert self.confirm(Hubs({ORIGIN: None}), replace(of, metadata_s=0.01), artifact) is None
 
-    def test_another_commit_stops_it(self, tmp_path):
+    def test_a_commit_that_the_origin_does_not_have_stops_it(self, tmp_path):
         of, artifact = self.vouched(tmp_path)
-        with pytest.raises(PolicyRefused, match=OTHER.commit) as caught:
+        with pytest.raises(PolicyRefused, match=f"has no commit {REPO.commit}") as caught:
             self.confirm(Hubs({ORIGIN: OTHER}), of, artifact)
         assert "same command again" in caught.value.hint
+
+    def test_a_branch_that_moved_on_contradicts_nobody(self, tmp_path):
+        of, artifact = self.vouched(tmp_path)
+        moved, heard = replace(OTHER, older=(replace(REPO, branches=()),)), []
+        authentic = self.confirm(Hubs({ORIGIN: moved}), of, artifact, notify=heard.append)
+        assert (authentic.commit, authentic.files) == (REPO.commit, artifact.files)
+        assert authentic.authority.kind is AuthorityKind.ORIGIN
+        assert [each.code for each in heard] == ["newer-commit"]
+        assert OTHER.commit[:12] in heard[0].message
+
+    def test_a_branch_that_moved_on_does_not_excuse_other_contents(self, tmp_path):
+        liar = HubRepo("org/name", {**FILES, "config.json": b"evil"}, commit=REPO.commit)
+        of, artifact = self.vouched(tmp_path, liar)
+        moved = replace(OTHER, older=(replace(REPO, branches=()),))
+        with pytest.raises(PolicyRefused, match="other contents"):
+            self.confirm(Hubs({ORIGIN: moved}), of, artifact)
 
     def test_other_contents_of_the_commit_stop_it(self, tmp_path):
         of, artifact = self.vouched(tmp_path)

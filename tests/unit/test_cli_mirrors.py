@@ -107,6 +107,20 @@ class TestAdd:
         assert stage.err == f"done: https://one.example is added ({path})\n"
         assert stage.out == ""
 
+    def test_a_folder_of_checkpoints_and_the_addresses_that_it_holds(self, stage, path, tmp_path):
+        argv = ("static+https://lan.example/torch", "--replaces", "https://download.pytorch.org/models/")
+        assert stage.run("mirrors", "add", *argv) == 0
+        [table] = tomllib.loads(path.read_text())["mirror"]
+        assert (table["kind"], table["replaces"]) == ("static", "https://download.pytorch.org/models/")
+        _, fresh = again(stage, tmp_path, "mirrors", "list")
+        assert "policy: instead of https://download.pytorch.org/models/" in fresh.out
+
+    def test_what_is_wrong_is_not_told_by_lines_of_a_file_that_nobody_wrote(self, stage, path):
+        assert stage.run("mirrors", "add", "a.example", "--connections", "17") == 2
+        assert stage.err.startswith("error: https://a.example: mirror 1: max_connections: 17 is not between")
+        assert "hint: nothing was written" in stage.err
+        assert not path.exists()
+
     def test_makes_the_file_if_there_is_none(self, stage, path, tmp_path):
         assert stage.run("mirrors", "add", "one.example", "--json") == 0
         assert stage.json["mirrors"] == ["one.example"]
@@ -145,10 +159,12 @@ class TestAdd:
             (("hf-mirror.com",), "built in and on already"),
             (("huggingface.co",), "is the origin"),
             (("nonsense",), "no such mirror is known"),
-            (("modelscope+https://modelscope.cn",), "not supported by this version"),
+            (("modelscope.cn",), "built in and on already"),
+            (("modelscope+https://modelscope.cn/x",), "a ModelScope server has no path"),
             (("https://u:hunter2@a.example",), "user name or password"),
             (("a.example", "--connections", "17"), "mirror 2: max_connections: 17 is not between"),
             (("a.example", "--proxy", "ftp://u:hunter2@x"), "mirror 2: proxy: no proxy"),
+            (("a.example", "--replaces", "https://b.example"), "only a static mirror replaces addresses"),
             (("a.example", "--ca-file", "absent.pem"), "absent.pem is no file"),
             (("a.example", "--token-env", "hf_" + "a" * 30), "the name of a variable, not a token"),
             (("a.example", "--token-env", "MY TOKEN"), "the name of a variable"),
@@ -182,10 +198,25 @@ class TestRemove:
         assert stage.run("mirrors", "remove", "hf-mirror.com") == 0
         assert tomllib.loads(path.read_text()) == {"mirror": [{"url": "https://hf-mirror.com", "enabled": False}]}
         _, fresh = again(stage, tmp_path, "mirrors", "list", "--json")
-        assert [each["name"] for each in fresh.json["mirrors"] if each["state"] == "on"] == []
+        assert [each["name"] for each in fresh.json["mirrors"] if each["state"] == "on"] == ["modelscope.cn"]
         assert again(stage, tmp_path, "mirrors", "add", "hf-mirror.com")[0] == 0
         _, fresh = again(stage, tmp_path, "mirrors", "list", "--json")
+        names = [each["name"] for each in fresh.json["mirrors"] if each["state"] == "on"]
+        assert names == ["hf-mirror.com", "modelscope.cn"]
+
+    def test_modelscope_is_switched_off_and_on_like_any_other(self, stage, path, tmp_path):
+        assert stage.run("mirrors", "remove", "modelscope.cn") == 0
+        _, fresh = again(stage, tmp_path, "mirrors", "list", "--json")
         assert [each["name"] for each in fresh.json["mirrors"] if each["state"] == "on"] == ["hf-mirror.com"]
+        assert again(stage, tmp_path, "mirrors", "add", "modelscope.cn")[0] == 0
+        _, fresh = again(stage, tmp_path, "mirrors", "list", "--json")
+        [listed] = [each for each in fresh.json["mirrors"] if each["name"] == "modelscope.cn"]
+        assert (listed["state"], listed["kind"], listed["max_connections"]) == ("on", "modelscope", 8)
+
+    def test_another_modelscope_server_is_kept_with_its_kind(self, stage, path):
+        assert stage.run("mirrors", "add", "modelscope+https://ms.corp.example") == 0
+        [table] = tomllib.loads(path.read_text())["mirror"]
+        assert table == {"url": "https://ms.corp.example", "kind": "modelscope"}
 
     def test_a_built_in_one_that_was_configured_is_switched_off_too(self, stage, path):
         write(path, '[[mirror]]\nurl = "https://hf-mirror.com"\nmax_connections = 2\n')

@@ -77,7 +77,7 @@ def test_one_that_refuses_for_good_is_asked_once(tmp_path):
 
 
 def test_a_static_folder_is_judged_by_digests_alone(tmp_path):
-    folder = Mirror("a", A.url, MirrorKind.STATIC)
+    folder = Mirror(A.url, "a", MirrorKind.STATIC)
     coverage, hubs = cover(tmp_path, REPO, asked=folder)
     assert coverage.has_commit
     assert hubs.asked == []

@@ -2,15 +2,18 @@
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 
 import pytest
 from hub_stage import settings as stage_settings
 
+from chunkdl.assemble.layout import PART_SUFFIX
 from chunkdl.doctor.judge_network import judge_delivery, judge_sources, speaks
 from chunkdl.doctor.judge_settings import judge_settings, list_settings
 from chunkdl.doctor.judge_storage import STALE_S, judge_folder, judge_leftovers
+from chunkdl.doctor.leftovers import look_for_leftovers
 from chunkdl.doctor.seen import FolderSeen, LeftoverSeen, Level, SourceSeen, Step
 from chunkdl.doctor.steps import Steps, failed
 from chunkdl.errors import AccessDenied, ArtifactNotFound, ConnectFailed
@@ -82,6 +85,12 @@ def test_whoever_failed_knows_its_remedy_best():
     (finding,) = judged(origin(), source("lab", *steps, proxy="http://p:1"))
     assert finding.advice == "write HTTPS_PROXY=…"
     assert finding.message.startswith("lab through http://p:1: ")
+
+
+@pytest.mark.parametrize(("at", "code"), [("dns", "dns"), ("tcp", "refused"), ("tcp", "timeout")])
+def test_a_proxy_that_is_away_is_not_the_mirrors_fault(at, code):
+    (finding,) = judged(origin(), source("lab", *broken(at, code), proxy="http://p:1"))
+    assert finding.advice == "that is the proxy http://p:1: check HTTPS_PROXY, or set the mirror's proxy to none"
 
 
 def test_a_silent_origin_leaves_the_word_to_mirrors():
@@ -202,6 +211,13 @@ def test_failures_have_names(error, code, exit_code):
     assert "\n" not in step.detail
 
 
+@pytest.mark.parametrize("number", [errno.ECONNREFUSED, errno.ENETUNREACH])
+def test_a_connection_that_fails_says_why(number):
+    """asyncio's message names the address, which is known, instead of the reason."""
+    error = OSError(number, "Connect call failed ('127.0.0.1', 9)")
+    assert failed("tcp", 0.5, error, 3.0).detail == os.strerror(number)
+
+
 async def test_a_step_is_timed_and_bounded():
     times = iter([10.0, 12.5, 20.0, 20.25])
     steps = Steps(lambda: next(times))
@@ -265,7 +281,10 @@ def test_leftovers_by_repository():
     running, stale, young = judge_leftovers(found, "/cache")
     assert running.message == "org/name: 1 file in transfer by a running process"
     assert stale.message == "org/name: 2 unfinished files (10.0 MiB) untouched for 14 days"
-    assert stale.advice == "chunkdl fetch org/name goes on with them; or delete /cache/*--org--name/blobs/*.chunkdl-*"
+    assert (
+        stale.advice
+        == "chunkdl fetch org/name goes on with them; or chunkdl cache prune --cache-dir /cache removes them"
+    )
     assert stale.level is Level.WARNING
     assert "2 unfinished files" in young.message
     assert "the process that began it is gone" in young.message
@@ -276,6 +295,14 @@ def test_what_somebody_writes_is_never_stale():
     assert finding.code == "in-transfer"
 
 
+def test_leftovers_are_called_as_they_are_fetched(tmp_path):
+    for folder in ("models--gpt2", "models--org--name", "datasets--org--corpus"):
+        blobs = tmp_path / folder / "blobs"
+        blobs.mkdir(parents=True)
+        (blobs / f"{'a' * 64}{PART_SUFFIX}").write_bytes(b"x")
+    assert {each.repo for each in look_for_leftovers(tmp_path, 0.0)} == {"gpt2", "org/name", "datasets/org/corpus"}
+
+
 # ---- settings ------------------------------------------------------------------------------------
 
 SECRET = "hf_verysecret"
@@ -283,12 +310,12 @@ PROXY = "http://me:pass@proxy.example:3128"
 
 
 def settings_codes(tmp_path, environ=(), *, cached=False, **changes):
-    settings = stage_settings(tmp_path, Mirror("lab", "https://lab.example"), **changes)
+    settings = stage_settings(tmp_path, Mirror("https://lab.example", "lab"), **changes)
     return list(judge_settings(settings, dict(environ), cached=cached))
 
 
 def test_no_secret_is_listed(tmp_path):
-    mirror = Mirror("lab", "https://lab.example", proxy=PROXY, token=SECRET)
+    mirror = Mirror("https://lab.example", "lab", proxy=PROXY, token=SECRET)
     settings = stage_settings(tmp_path, mirror, token=SECRET)
     environ = {"HTTPS_PROXY": PROXY, "HF_TOKEN": SECRET}
     listed = {each.name: each for each in list_settings(settings, environ)}

@@ -51,7 +51,7 @@ class Contents:
 
 
 def describe(contents, *paths, on_file=lambda: None):
-    origin = Mirror("origin", ORIGIN, is_origin=True)
+    origin = Mirror(ORIGIN, "origin", is_origin=True)
     asking = FileByFile(contents, origin, parse_reference("org/name"), FOLDER, COMMIT, 8.0, 3.0, on_file)
     return asyncio.run(asking.describe(paths or ("a b.bin",)))
 
@@ -226,7 +226,7 @@ class TestManyFiles:
 
     def test_no_files_no_requests(self):
         async def none():
-            origin = Mirror("origin", ORIGIN, is_origin=True)
+            origin = Mirror(ORIGIN, "origin", is_origin=True)
             contents = Contents({})
             asking = FileByFile(contents, origin, parse_reference("org/name"), FOLDER, COMMIT, 8.0, 3.0, lambda: None)
             return await asking.describe([]), contents.asked

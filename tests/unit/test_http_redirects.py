@@ -102,6 +102,11 @@ def test_a_mirror_that_sends_its_own_path_to_the_hub_means_the_hub():
     assert hop("https://huggingface.co/org/m/resolve/abc/f.bin", current).startswith("https://huggingface.co/")
 
 
+def test_who_is_no_mirror_of_a_hub_may_lead_to_one():
+    location = "https://huggingface.co/org/m/resolve/abc/f.bin"
+    assert hop(location, "https://short.example/f", mirror_url="") == location
+
+
 def test_the_hub_itself_is_not_rewritten():
     location = "https://huggingface.co/api/models/google-bert/bert-base-uncased"
     assert hop(location, "https://huggingface.co/api/models/bert-base-uncased", "https://huggingface.co") == location

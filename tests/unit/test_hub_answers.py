@@ -6,8 +6,8 @@ from chunkdl.errors import MirrorMisbehaved, NotTheFile
 from chunkdl.identify.answers import git_blob_sha1, next_query, parse_info, parse_tree_page, pointer_text
 from chunkdl.model import Digest, Mirror
 
-ORIGIN = Mirror("origin", "https://o.example", is_origin=True)
-MIRROR = Mirror("m", "https://m.example")
+ORIGIN = Mirror("https://o.example", "origin", is_origin=True)
+MIRROR = Mirror("https://m.example", "m")
 SHA256 = "a" * 64
 COMMIT = "b" * 40
 DIGEST = Digest.parse(f"sha256:{SHA256}")

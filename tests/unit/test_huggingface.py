@@ -14,7 +14,7 @@ REFERENCE = parse_reference("org/name")
 
 
 def hub(hubs, token=None):
-    return HubApi(hubs, Mirror("origin", ORIGIN, is_origin=True, token=token), answer_s=8.0)
+    return HubApi(hubs, Mirror(ORIGIN, "origin", is_origin=True, token=token), answer_s=8.0)
 
 
 def resolve(answer, reference=REFERENCE, token=None):

@@ -20,6 +20,29 @@ def files(tmp_path):
     return sorted((tmp_path / "state" / "files").iterdir())
 
 
+def test_a_file_leads_back_to_its_address_after_it_was_written_to(learnt, tmp_path):
+    url, path = "https://host.example/model.pth", tmp_path / "model.pth"
+    path.write_bytes(b"hello")
+    learnt.note(path, path.stat(), SHA, address_name(url))
+    assert learnt.source(path) is None
+    learnt.keep(url, LESSON)
+    path.write_bytes(b"other")
+    assert learnt.source(path) == (url, SHA)
+    learnt.note(path, path.stat(), SHA, address_name(URL))
+    learnt.keep(URL, LESSON)
+    assert learnt.source(path) is None  # a query is not written down
+
+
+@pytest.mark.parametrize("address", ["../../etc/passwd", "", "0" * 31, 7])
+def test_a_note_that_was_meddled_with_leads_nowhere(address, learnt, tmp_path):
+    path = tmp_path / "model.pth"
+    path.write_bytes(b"hello")
+    learnt.note(path, path.stat(), SHA, address_name(URL))
+    (note,) = files(tmp_path)
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"address": address}))
+    assert learnt.source(path) is None
+
+
 def test_a_lesson_comes_back_and_its_address_is_not_written_down(learnt, tmp_path):
     assert learnt.lesson(URL) is None
     learnt.keep(URL, LESSON)

@@ -19,7 +19,7 @@ from tests.support.peers import turns_until
 
 SIZE = 300_000
 DATA = random.Random(3).randbytes(SIZE)
-MIRROR = Mirror("m.example", "https://m.example")
+MIRROR = Mirror("https://m.example", "m.example")
 
 
 class ScriptedBody:

@@ -3,7 +3,7 @@ import pytest
 from chunkdl.mirrors.measures import Exchange, Sample, Trial, steady_rate
 from chunkdl.model import Mirror
 
-MIRROR = Mirror("m.example", "https://m.example")
+MIRROR = Mirror("https://m.example", "m.example")
 
 
 def test_connections_that_tell_of_their_bytes_at_one_moment_are_timed_over_the_whole_sample():

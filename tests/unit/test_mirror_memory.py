@@ -156,7 +156,7 @@ class TestFile:
         memory = load_memory(tmp_path)
         lessons = Lessons(lambda _: None, {}, lambda: NOW)
         lessons.begin(memory)
-        lessons.introduce(Mirror("m", URL, proxy="http://user:hunter2@p.example:3128"), Engine())
+        lessons.introduce(Mirror(URL, "m", proxy="http://user:hunter2@p.example:3128"), Engine())
         lessons.keep([view("cdn.example:443", "m", bytes=5)], rates=True)
         text = (tmp_path / MEMORY_FILE).read_text()
         assert "hunter2" not in text
@@ -183,42 +183,42 @@ class TestLessons:
 
     def test_a_run_starts_from_what_the_last_one_saw(self, tmp_path):
         first = self.lessons(load_memory(tmp_path))
-        first.introduce(Mirror("m", URL), Engine())
+        first.introduce(Mirror(URL, "m"), Engine())
         first.keep([view("cdn.example:443", "m", bytes=5, errors=1)], rates=True)
         engine = Engine()
         second = self.lessons(load_memory(tmp_path))
-        mirror = second.introduce(Mirror("m", URL), engine)
-        second.introduce(Mirror("m", URL), engine)
+        mirror = second.introduce(Mirror(URL, "m"), engine)
+        second.introduce(Mirror(URL, "m"), engine)
         assert engine.added == [("m", 50.0, "cdn.example:443")]
         assert mirror.priority == 0
 
     def test_who_lied_is_liked_less(self, tmp_path):
         watched = []
         first = self.lessons(load_memory(tmp_path), watched)
-        first.introduce(Mirror("m", URL), Engine())
+        first.introduce(Mirror(URL, "m"), Engine())
         first.watch(CorruptionFound("f", None, 0, repaired=False))
         first.watch(CorruptionFound("f", "cdn.example:443", 2, repaired=True))
         first.keep([view("cdn.example:443", "m", bytes=5)], rates=True)
         assert len(watched) == 2
         second = self.lessons(load_memory(tmp_path))
-        assert second.introduce(Mirror("m", URL, priority=3), Engine()).priority == 2
+        assert second.introduce(Mirror(URL, "m", priority=3), Engine()).priority == 2
 
     def test_rates_under_our_own_limit_are_not_learnt(self, tmp_path):
         memory = load_memory(tmp_path)
         lessons = self.lessons(memory)
-        lessons.introduce(Mirror("m", URL), Engine())
+        lessons.introduce(Mirror(URL, "m"), Engine())
         lessons.keep([view("h", "m", bytes=5, errors=2)], rates=False)
         assert memory.book == {Way(URL, "h"): Experience(0.0, 2.0, 0.0, NOW)}
 
     def test_who_was_never_asked_is_not_remembered(self, tmp_path):
         lessons = self.lessons(load_memory(tmp_path / "state"))
-        lessons.introduce(Mirror("m", URL), Engine())
+        lessons.introduce(Mirror(URL, "m"), Engine())
         lessons.keep([view("h", "m"), view("g", "stranger", bytes=5)], rates=True)
         assert not (tmp_path / "state").exists()
 
     def test_without_a_memory_there_is_nothing_to_start_from_or_to_keep(self):
         engine = Engine()
         lessons = Lessons(lambda _: None, {}, lambda: NOW)
-        lessons.introduce(Mirror("m", URL), engine)
+        lessons.introduce(Mirror(URL, "m"), engine)
         lessons.keep([view("h", "m", bytes=5)], rates=True)
         assert engine.added == [("m", 0.0, "")]

@@ -43,7 +43,7 @@ FULL = Holding("org/name", has_repo=True, heard=True, commit=NEW, same_commit=Tr
 
 
 def mirror(name, **changes):
-    return Mirror(name, f"https://{name}.example", **changes)
+    return Mirror(f"https://{name}.example", name, **changes)
 
 
 def told(files, commit=OLD, modified="2024-01-01T00:00:00.000Z"):

@@ -13,6 +13,7 @@ from chunkdl.settings.project import FORMATS
 from chunkdl.settings.toml_lines import lines_by_key
 
 BUILT_IN = "https://hf-mirror.com"
+CONTENTS = "https://modelscope.cn"
 
 
 @pytest.fixture
@@ -125,8 +126,8 @@ class TestMirrorTable:
         off = (
             f'[[mirror]]\nurl = "{BUILT_IN}"\nenabled = false\n[[mirror]]\nurl = "https://a.example"\nenabled = false\n'
         )
-        assert urls(world.load(user=off)) == []
-        assert urls(world.load(user=off, add_mirrors=("https://a.example",))) == ["https://a.example"]
+        assert urls(world.load(user=off)) == [CONTENTS]
+        assert urls(world.load(user=off, add_mirrors=("https://a.example",))) == [CONTENTS, "https://a.example"]
 
 
 def _written(folder: Path, text: str, bundle: Path) -> Path:
@@ -150,8 +151,8 @@ class TestProject:
 
     def test_its_mirrors_come_last_and_do_not_vouch(self, world):
         settings = world.load('[[mirror]]\nurl = "https://p.example"', '[[mirror]]\nurl = "https://u.example"')
-        assert urls(settings) == ["https://u.example", BUILT_IN, "https://p.example"]
-        assert [each.vouches for each in settings.mirrors] == [True, True, False]
+        assert urls(settings) == ["https://u.example", BUILT_IN, CONTENTS, "https://p.example"]
+        assert [each.vouches for each in settings.mirrors] == [True, True, True, False]
         assert "mirrors p.example" in settings.notices[0].message
         assert world.load(no_mirrors=True).mirrors == ()
 

@@ -1,6 +1,6 @@
 import pytest
 
-from chunkdl.errors import ReferenceInvalid, UsageError
+from chunkdl.errors import ReferenceInvalid
 from chunkdl.identify.references import is_repo_id, parse_reference
 from chunkdl.model import RepoType
 
@@ -95,20 +95,6 @@ def test_text_that_names_nothing_is_refused_with_exit_2(text):
         parse_reference(text)
     assert caught.value.exit_code == 2
     assert "\n" not in caught.value.message
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "torch:resnet50",
-        "ms:org/name",
-        "https://download.pytorch.org/models/resnet50-0676ba61.pth",
-        "http://x.example/a",
-    ],
-)
-def test_forms_of_later_versions_are_refused_honestly(text):
-    with pytest.raises(UsageError, match="not supported by this version"):
-        parse_reference(text)
 
 
 def test_a_repository_id_has_one_or_two_parts():

@@ -39,7 +39,7 @@ def test_the_first_failure_decides_the_exit_code():
 @pytest.mark.parametrize(
     ("where", "kind", "drop"),
     [
-        (("properties", "results", "items"), ReferenceReport, {"exit_code"}),
+        (("properties", "results", "items"), ReferenceReport, {"exit_code", "cause"}),
         (("$defs", "file"), FileReport, set()),
         (("$defs", "error"), ErrorReport, set()),
         (("$defs", "totals"), Totals, set()),

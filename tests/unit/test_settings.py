@@ -10,6 +10,7 @@ from chunkdl.settings.registry import is_public_hub, known_mirror, operator_of
 
 HUB = "https://huggingface.co"
 MIRROR = "https://hf-mirror.com"
+MODELSCOPE = "https://modelscope.cn"
 
 
 @pytest.fixture
@@ -32,11 +33,12 @@ def urls(settings):
 
 
 class TestDefaults:
-    def test_are_the_public_hub_and_one_mirror_used_politely(self, load):
+    def test_are_the_public_hub_and_two_mirrors_used_politely(self, load):
         settings = load()
         assert (settings.origin.url, settings.origin.is_origin, settings.origin.token) == (HUB, True, None)
-        assert [(each.name, each.url, each.max_connections) for each in settings.mirrors] == [
-            ("hf-mirror.com", MIRROR, 4)
+        assert [(each.name, each.url, each.kind, each.max_connections) for each in settings.mirrors] == [
+            ("hf-mirror.com", MIRROR, MirrorKind.HUGGING_FACE, 4),
+            ("modelscope.cn", MODELSCOPE, MirrorKind.MODELSCOPE, 8),
         ]
         assert settings.trust == "auto"
         assert not settings.offline
@@ -71,7 +73,7 @@ class TestOrigin:
         assert load({"HF_ENDPOINT": "https://hub.corp.example"}).mirrors == ()
 
     def test_the_hub_under_another_of_its_names_keeps_its_mirrors(self, load):
-        assert urls(load({"HF_ENDPOINT": "https://hf.co"})) == [MIRROR]
+        assert urls(load({"HF_ENDPOINT": "https://hf.co"})) == [MIRROR, MODELSCOPE]
 
     @pytest.mark.parametrize(
         "endpoint", [MIRROR, "hf-mirror.com/", "http://hf-mirror.com", "https://www.hf-mirror.net", "aifasthub.com"]
@@ -132,7 +134,7 @@ class TestMirrors:
         assert urls(settings) == ["https://a.example"]
 
     def test_add_mirror_adds(self, load):
-        assert urls(load(add_mirrors=("https://a.example",))) == [MIRROR, "https://a.example"]
+        assert urls(load(add_mirrors=("https://a.example",))) == [MIRROR, MODELSCOPE, "https://a.example"]
 
     def test_no_mirrors_leaves_the_origin_and_what_is_added(self, load):
         assert load(no_mirrors=True).mirrors == ()
@@ -144,7 +146,7 @@ class TestMirrors:
 
     def test_configured_ones_come_before_builtin_ones(self, load):
         file = '[[mirror]]\nurl = "https://a.example"\nname = "lab"\nfirst_byte_s = 3600\nproxy = "none"\n'
-        [lab, builtin] = load(file=file).mirrors
+        [lab, builtin, _] = load(file=file).mirrors
         assert (lab.name, lab.first_byte_s, lab.proxy) == ("lab", 3600.0, "none")
         assert builtin.url == MIRROR
 
@@ -153,7 +155,7 @@ class TestMirrors:
 
     def test_of_another_hub_are_not_asked(self, load):
         file = '[[mirror]]\nurl = "https://a.example"\nof = "https://other.example"\n'
-        assert urls(load(file=file)) == [MIRROR]
+        assert urls(load(file=file)) == [MIRROR, MODELSCOPE]
 
     def test_the_origin_is_no_mirror_of_itself(self, load):
         settings = load(mirrors=("https://huggingface.co", "https://hf.co", "https://a.example", "http://a.example"))
@@ -176,12 +178,24 @@ class TestMirrors:
         [mirror] = load(mirrors=("static+https://a.example/{repo}/{path}",)).mirrors
         assert (mirror.kind, mirror.url) == (MirrorKind.STATIC, "https://a.example/{repo}/{path}")
 
-    def test_modelscope_is_refused_honestly(self, load):
-        with pytest.raises(UsageError, match="not supported by this version"):
-            load(mirrors=("modelscope+https://modelscope.cn",))
+    @pytest.mark.parametrize(
+        "typed", ["modelscope+https://modelscope.cn", "modelscope.cn", "https://www.modelscope.cn"]
+    )
+    def test_modelscope_is_one_by_prefix_and_by_name(self, load, typed):
+        [mirror] = load(mirrors=(typed,)).mirrors
+        assert (mirror.kind, mirror.max_connections, mirror.token) == (MirrorKind.MODELSCOPE, 8, None)
+
+    def test_another_server_of_its_kind_is_one_by_prefix(self, load):
+        [mirror] = load(mirrors=("modelscope+https://ms.corp.example",)).mirrors
+        assert (mirror.kind, mirror.url) == (MirrorKind.MODELSCOPE, "https://ms.corp.example")
+        with pytest.raises(UsageError, match="has no path"):
+            load(mirrors=("modelscope+https://ms.corp.example/x",))
+
+    def test_none_of_the_built_in_ones_serves_an_origin_of_your_own(self, load):
+        assert load(origin="https://hub.corp.example").mirrors == ()
 
     def test_values_of_the_library_pass_through(self, load):
-        mirror = Mirror("lab", "http://10.0.0.1", is_origin=True, proxy="http://p:1")
+        mirror = Mirror("http://10.0.0.1", "lab", is_origin=True, proxy="http://p:1")
         [taken] = load(mirrors=(mirror,)).mirrors
         assert (taken.name, taken.proxy, taken.is_origin) == ("lab", "http://p:1", False)
 

@@ -163,3 +163,25 @@ def test_nginx_words_are_literal():
     assert f'location = "/org/name/resolve/{COMMIT}/a \\"b\\" \\\\ $uri ; {{ }} @SIZE@" {{' in text
     assert rf'rewrite "^/org/name/resolve/v1\\.0\\+x/(.*)$" "/org/name/resolve/{COMMIT}/$1";' in text
     assert "listen 127.0.0.1:1;" in text
+
+
+def about(paths, repo=None, tail="paths-info/main"):
+    question = replace(asked(f"/api/models/org/name/{tail}", method="POST"), paths=paths)
+    return Catalogue([repo or offer()]).answer(question)
+
+
+def test_a_question_about_paths_names_those_that_are_there():
+    paths = [each.path for each in FILES]
+    nested = next(each for each in paths if "/" in each)
+    folder = nested.rpartition("/")[0]
+    found = json.loads(about((nested, f"{folder}/", "nothing", nested)).body)
+    assert [(each["path"], each["type"]) for each in found] == [(nested, "file"), (folder, "directory")]
+    listed = json.loads(answer("/api/models/org/name/tree/main?recursive=true").body)
+    assert [each for each in listed if each["path"] in {nested, folder}] == sorted(found, key=lambda each: each["path"])
+
+
+def test_a_question_about_paths_of_nothing():
+    assert json.loads(about(()).body) == []
+    assert about(("x",), tail="paths-info/nope").headers["X-Error-Code"] == "RevisionNotFound"
+    assert answer("/api/models/org/name/paths-info/main").status == 404
+    assert about(("x",), tail="commit/main").status == 405

@@ -13,7 +13,7 @@ from chunkdl.identify.references import parse_reference
 from chunkdl.model import Mirror
 from chunkdl.testing import HubRepo
 
-MIRROR = Mirror("origin", ORIGIN)
+MIRROR = Mirror(ORIGIN, "origin")
 TREE = f"/api/models/org/name/tree/{REPO.commit}?recursive=true&expand=false"
 INFO = f"/api/models/org/name/revision/{REPO.commit}?blobs=true"
 

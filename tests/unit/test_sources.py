@@ -5,7 +5,7 @@ from chunkdl.identify.sources import MirrorCoverage, source_of, source_url
 from chunkdl.model import Artifact, Authority, AuthorityKind, Digest, Mirror, MirrorKind, RemoteFile
 
 COMMIT = "c" * 40
-MIRROR = Mirror("m", "https://m.example/hf")
+MIRROR = Mirror("https://m.example/hf", "m")
 DIGEST = Digest.parse("sha256:" + "a" * 64)
 
 
@@ -45,7 +45,7 @@ def test_the_canonical_id_is_asked_and_other_types_have_their_prefix():
     ],
 )
 def test_static_mirrors_are_templates(url, expected):
-    assert source_url(Mirror("s", url, MirrorKind.STATIC), artifact(), file("d/a b")) == expected
+    assert source_url(Mirror(url, "s", MirrorKind.STATIC), artifact(), file("d/a b")) == expected
 
 
 class TestCoverage:

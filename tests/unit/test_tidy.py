@@ -23,13 +23,16 @@ SCRIPT_LINES = 21
 # Where each foreign library may be imported: a file, or a folder ending in a slash.
 PLACES = {
     "aiofiles": {"identify/known.py", "transfer/journal.py"},
-    "aiohttp": {"http/", "testing/", "share/server.py"},
+    "aiohttp": {"batch/page/", "endpoint/server.py", "http/", "share/sending.py", "testing/"},
     "aiohttp_socks": {"http/sessions.py"},
     "click": {"cli/"},
     "cronsim": {"batch/recurring.py"},
-    "filelock": {"assemble/hub_lock.py"},
+    "filelock": {"assemble/hub_lock.py", "batch/runner_lock.py"},
     "matplotlib": {"mirrors/plot.py"},
+    "ml_dtypes": {"convert/numbers.py"},
+    "numpy": {"convert/numbers.py"},
     "platformdirs": {"settings/"},
+    "safetensors": {"convert/header.py"},
     "tomlkit": {"mirrors/editing.py"},
     "tqdm": {"progress.py"},
     "truststore": {"http/tls.py"},
@@ -124,7 +127,7 @@ def test_a_foreign_library_is_imported_in_its_place_alone():
 def test_dependencies_are_exactly_what_is_imported():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    runtime = [*project["dependencies"], *extras["socks"], *extras["plot"]]
+    runtime = [*project["dependencies"], *extras["socks"], *extras["plot"], *extras["convert"]]
     required = {re.match(r"[\w-]+", each)[0].replace("-", "_") for each in runtime}
     imported = set().union(*map(foreign, MODULES))
     assert imported - AIOHTTP_OWN == required

@@ -10,7 +10,7 @@ def file(path, letter="a", size=1):
 
 def story(name, commit="a", files=None, modified="2024-01-01", answered_by=""):
     info = RepoInfo("org/name", commit * 40, modified, answered_by=answered_by)
-    return Candidate(Mirror(name, f"https://{name}.example"), info, tuple(files or [file("m.bin")]))
+    return Candidate(Mirror(f"https://{name}.example", name), info, tuple(files or [file("m.bin")]))
 
 
 def everything(files):
