@@ -75,6 +75,14 @@ _MIGRATIONS = (
         bytes INTEGER NOT NULL,
         PRIMARY KEY (day, mirror)
     ) STRICT;
+    CREATE TABLE traffic (
+        slot INTEGER NOT NULL,
+        host TEXT NOT NULL,
+        mirrors TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        active_s REAL NOT NULL,
+        PRIMARY KEY (slot, host)
+    ) STRICT;
     CREATE TABLE policy (
         name TEXT PRIMARY KEY,
         value TEXT NOT NULL

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field, fields
-from datetime import date, datetime, time
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chunkdl.batch.instants import instant_of
 from chunkdl.batch.job import Circumstances, JobKind, Task, Wish
 from chunkdl.batch.policy import PolicyText, policy_of, zone_of
 from chunkdl.batch.recurring import next_time
@@ -200,13 +201,9 @@ class _Reading:
         if said is None:
             return None
         try:
-            when = datetime.fromisoformat(said) if isinstance(said, str) else said
-        except ValueError as error:
-            hint = "write 2026-11-25 07:00, or with an offset 2026-11-25T07:00+08:00"
-            raise self._wrong((*place, "deadline"), f"{said!r} is no date and time", hint) from error
-        if not isinstance(when, datetime):
-            when = datetime.combine(when, time())
-        return (when if when.tzinfo else when.replace(tzinfo=self._zone)).timestamp()
+            return instant_of(said, self._zone)
+        except UsageError as error:
+            raise self._wrong((*place, "deadline"), error.message, error.hint) from error
 
     def _every(self, said: str | None, place: _Place) -> str | None:
         if said is not None:

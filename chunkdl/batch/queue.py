@@ -30,6 +30,8 @@ _COLUMNS = (
 )
 # What runs first: the user's order, then whatever is due first, then whoever came first.
 _IN_ORDER = "ORDER BY priority DESC, deadline IS NULL, deadline, added_at, id"
+# Traffic is kept by the quarter of an hour: fine enough for "since yesterday", 35,000 rows a host and year.
+SLOT_S = 900
 _ENDED = (JobState.DONE, JobState.PARKED, JobState.CANCELLED)
 
 
@@ -55,6 +57,16 @@ class Attempt:
     bytes_fetched: int
     bytes_wasted: int
     hosts: tuple[HostBytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostTraffic:
+    """What one final data host gave in some time, and during how many seconds of it something came."""
+
+    host: str
+    mirrors: tuple[str, ...]
+    bytes: int
+    active_s: float
 
 
 class Queue:
@@ -221,21 +233,38 @@ class Queue:
                 self._settle(self._get(job_id), outcome, now, jitter, again_at)
             return self._get(job_id)
 
-    # -- budgets ---------------------------------------------------------------------------------
+    # -- bytes a mirror ------------------------------------------------------------------------------
 
-    def spend(self, day: str, mirrors: Mapping[str, int]) -> None:
-        """Book bytes that each mirror gave on ``day`` (as 2026-11-22)."""
+    def book(self, day: str, at: float, mirrors: Mapping[str, int], hosts: Sequence[HostTraffic]) -> None:
+        """Book what came: by mirror for the budgets of ``day`` (as 2026-11-22), by host for reports, at ``at``."""
+        slot = int(at // SLOT_S * SLOT_S)
         with told(self.path), transaction(self._database):
             for mirror, count in mirrors.items():
                 self._write(
                     "INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes",
                     (day, mirror, count),
                 )
+            for each in hosts:
+                self._write(
+                    "INSERT INTO traffic VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                    "bytes = bytes + excluded.bytes, active_s = active_s + excluded.active_s",
+                    (slot, each.host, json.dumps(each.mirrors), each.bytes, each.active_s),
+                )
 
     def spent(self, day: str) -> dict[str, int]:
         """Mirror → bytes that it gave on ``day``."""
         with told(self.path):
             return dict(self._read("SELECT mirror, bytes FROM spent WHERE day = ?", (day,)))
+
+    def traffic(self, since: float = 0.0) -> tuple[HostTraffic, ...]:
+        """What each host gave since ``since``, to a quarter of an hour; the most generous first."""
+        sums = "host, max(mirrors), sum(bytes), sum(active_s)"
+        with told(self.path):
+            rows = self._read(
+                f"SELECT {sums} FROM traffic WHERE slot >= ? GROUP BY host ORDER BY sum(bytes) DESC, host",
+                (since // SLOT_S * SLOT_S,),
+            )
+            return tuple(HostTraffic(host, tuple(json.loads(mirrors)), *sums_) for host, mirrors, *sums_ in rows)
 
     # -- policy ------------------------------------------------------------------------------------
 

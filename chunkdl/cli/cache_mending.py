@@ -6,7 +6,6 @@ Decides what is asked for and in which order. What is wrong stays in place until
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from urllib.parse import quote
 
 from chunkdl.assemble.layout import RepoFolder
 from chunkdl.assemble.local_folder import LocalFolder
+from chunkdl.assemble.torch_destination import TorchDestination
 from chunkdl.caches.checkpoints import published_at
 from chunkdl.caches.proving import State
 from chunkdl.caches.repairing import mendings, prepare, set_aside, unshown
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from chunkdl.caches.proving import Judged
     from chunkdl.caches.repairing import HoldsParts, Mending
     from chunkdl.cli.surroundings import RunFetch, Surroundings
-    from chunkdl.model import Reference
+    from chunkdl.model import Digest, Reference
     from chunkdl.progress_lines import Display
     from chunkdl.settings import Settings
     from chunkdl.transfer.receipts import Receipts
@@ -97,9 +97,9 @@ class Mender:
         if self._settings.offline:
             self._mended.plan.append(printable(f"would fetch: {address}, {spell_bytes(judged.size)} at most"))
             return
-        with store_errors(file):  # it is no longer the file that was hashed once, so it is hashed and then replaced
-            os.utime(file)
-        await self._run(address, FetchOptions(), self._settings, 1)
+        wrong = {judged.claim.digest} - {None}
+        await self._prepared(_Beside(TorchDestination(file.parent, "", self._learnt), file.name), [judged])
+        await self._run(address, FetchOptions(distrusted=frozenset(wrong)), self._settings, 1)
 
     def _address(self, file: Path) -> str | None:
         """Where a checkpoint came from as it was then, else where torchvision publishes one of its name."""
@@ -192,6 +192,23 @@ def _at(reference: Reference, commit: str) -> str:
     if reference.hub is Hub.MODELSCOPE:
         return f"{reference.hub}:{name}@{reference.revision or reference.hub.default_revision}"
     return f"{name}@{commit}"
+
+
+class _Beside:
+    """A checkpoint's transfer, which lies beside it. Methods as ``HoldsParts`` describes them."""
+
+    def __init__(self, destination: TorchDestination, name: str) -> None:
+        self._destination = destination
+        self._name = name
+
+    def part(self, digest: Digest) -> Path:
+        return self._destination.paths(self._name, digest).part
+
+    def journal(self, digest: Digest) -> Path:
+        return self._destination.paths(self._name, digest).journal
+
+    def owner(self, digest: Digest) -> Path:
+        return self._destination.paths(self._name, digest).owner
 
 
 def mendings_of(damage: Sequence[Judged]) -> list[tuple[str, ...]]:

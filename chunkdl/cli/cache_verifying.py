@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from chunkdl.caches.claiming import tree_of
 from chunkdl.caches.proving import DAMAGE, State
+from chunkdl.caches.seen import TORCH
 from chunkdl.caches.subjects import Subjects
 from chunkdl.cli.answering import Answer, answer, fail
 from chunkdl.cli.cache_mending import Mended, Mender, held_by_folder
@@ -217,7 +218,8 @@ class _Session:
             yield f"{count} mended with {spell_bytes(found.mended.bytes_fetched)} from the network"
         said = [f"{count} {state}" for state, count in sorted(counts.items()) if state != State.OK]
         yield f"{counts[State.OK]} right ({spell_bytes(found.bytes_read)} read)" + "".join(f", {each}" for each in said)
-        damage = [each for each in found.damage if each.claim.repo is not None]
+        torchs = f"{TORCH}:"
+        damage = [each for each in found.damage if each.claim.repo is not None or each.claim.place.startswith(torchs)]
         if damage and not self._wishes.repair:
             places = " ".join(dict.fromkeys(each.claim.place for each in damage))
             yield f"to mend it: chunkdl verify {places} --repair"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chunkdl.spelling import printable, spell_bytes, spell_count
+from chunkdl.spelling import printable, spell_bytes, spell_count, spell_reference
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -21,7 +21,7 @@ _RUNS_CODE = "(!)"
 def spell_plan(reference: str, plan: Plan, mirrors: Sequence[str]) -> Iterator[str]:
     """The lines of one reference: a heading, the table, the totals. Columns are separated by two spaces or more."""
     commit = f"commit {plan.artifact.commit}  " if plan.artifact.commit else ""
-    yield f"# {reference}  {commit}listed by {plan.artifact.authority.name}"
+    yield f"# {spell_reference(reference)}  {commit}listed by {plan.artifact.authority.name}"
     marked = frozenset(plan.executable)
     rows = [("FILE", "SIZE", "ACTION", "FROM"), *(_row(each, mirrors, marked) for each in plan.contents)]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]

@@ -19,7 +19,7 @@ from chunkdl.descriptors import raised_limit
 from chunkdl.errors import ChunkdlError
 from chunkdl.model import Hub
 from chunkdl.observe import Progress, ReferencePlaced, ReferencePlanned
-from chunkdl.spelling import spell_bytes, spell_duration
+from chunkdl.spelling import spell_bytes, spell_duration, spell_reference
 
 if TYPE_CHECKING:
     from chunkdl.cli.surroundings import RunFetch, Surroundings
@@ -95,7 +95,7 @@ class _Session:
 
         raised_limit()  # before anything is opened
         doing = "planning" if self._wishes.dry_run else "fetching"
-        self._display.say("start", f"{doing} {', '.join(self._wishes.references)}")
+        self._display.say("start", f"{doing} {', '.join(map(spell_reference, self._wishes.references))}")
         around, typed = self._around, self._wishes
         settings = self._settings = load_settings(around.environ, None, typed.flags(), around.folder)
         self._wishes = typed.completed(settings.project)

@@ -120,12 +120,13 @@ async def opened(
     if limiter is None and options.limit_rate_bytes_per_s:
         limiter = RateLimiter(TokenBucket(options.limit_rate_bytes_per_s), time.monotonic)
     threads = Threads()
-    scheduler = Scheduler(SchedulerConfig(), random.Random())  # noqa: S311  jitter, no secret
+    limit = limiter.rate_bytes_per_s if limiter is not None else 0.0
+    scheduler = Scheduler(_config_under(limit), random.Random())  # noqa: S311  jitter, no secret
     lessons = Lessons(observer)
     try:
         memory = await threads.submit(threads.disk, load_memory, settings.state_dir)
         lessons.begin(memory)
-        receive_buffer = receive_buffer_bytes(limiter.rate_bytes_per_s if limiter is not None else 0.0)
+        receive_buffer = receive_buffer_bytes(limit)
         async with HttpClient(connect_s=settings.connect_s, receive_buffer_bytes=receive_buffer) as client:
             tools = Tools(client, threads, BufferPool(), AwakeClock(time.monotonic), lessons.watch, limiter)
             async with running(scheduler, tools) as engine:
@@ -149,6 +150,19 @@ def _share(settings: Settings) -> Share:
 _LIMITED_BUFFER_S = 0.5
 _BUFFERS = 16
 _LEAST_BUFFER_BYTES = 16 << 10
+
+
+# Each connection's buffers, the sender's included, are filled ahead of the limit (a MiB or so on loopback): a slow
+# limit begins with fewer, and more come as always, if it does not bind.
+_LIMIT_OF_A_CONNECTION = 4 << 20
+
+
+def _config_under(limit_rate_bytes_per_s: float) -> SchedulerConfig:
+    usual = SchedulerConfig()
+    if not limit_rate_bytes_per_s:
+        return usual
+    enough = max(1, int(limit_rate_bytes_per_s) // _LIMIT_OF_A_CONNECTION)
+    return replace(usual, start_connections=min(usual.start_connections, enough))
 
 
 def receive_buffer_bytes(limit_rate_bytes_per_s: float) -> int | None:

@@ -45,6 +45,21 @@ def chunkdl(job: Job) -> list[str]:
     return [*command, "--format", "all", "--progress", "none", "--quiet"]
 
 
+def limited_fetch(job: Job, limit: int) -> list[str]:
+    """The same under a limit."""
+    return [*chunkdl(job), "--limit-rate", str(limit)]
+
+
+def limited_batch(job: Job, limit: int) -> list[str]:
+    """The same as a batch of one job."""
+    program = str(Path(sys.executable).parent / "chunkdl")
+    manifest = job.home / "night.toml"
+    mirrors = ", ".join(f'"{url}"' for url in job.urls[1:])
+    sources = f'origin = "{job.urls[0]}"\nmirrors = [{mirrors}]\nbwlimit = "{limit // 1024}k"\n'
+    manifest.write_text(f'[batch]\n{sources}\n[[model]]\nref = "{REPO}"\nformat = "all"\n', encoding="utf-8")
+    return ["sh", "-ec", f"{program} batch add -q {manifest} && exec {program} batch run -q"]
+
+
 def hf(program: str, job: Job) -> list[str]:
     """huggingface_hub's own client: one endpoint, one connection a file, sizes checked, no digest."""
     return [program, "download", REPO, "--quiet", "--cache-dir", str(job.home / "hub")]

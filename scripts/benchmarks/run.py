@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts" / "benchmarks"), str(ROOT / "tests")]
 
 from measuring import Cost, measure, middle, table  # noqa: E402
-from rivals import FILE, REPO, Job, aria2c, chunkdl, hf  # noqa: E402
+from rivals import FILE, REPO, Job, aria2c, chunkdl, hf, limited_batch, limited_fetch  # noqa: E402
 from support.nginx import NginxMirror  # noqa: E402
 
 from chunkdl.testing import HubRepo, MirrorProcess, SeededContent  # noqa: E402
@@ -30,6 +31,9 @@ MIB, GIB = 1 << 20, 1 << 30
 # Unequal as real mirrors are, and slow enough that shaping, not this machine, is what binds.
 RATES_BYTES_PER_S = (16 * MIB, 8 * MIB, 4 * MIB)
 SHAPED_BYTES = 280 * MIB
+# A limit is judged over ten seconds, after five in which buffers fill.
+LIMITS_BYTES_PER_S = (4 * MIB, 20 * MIB)
+SETTLING_S, JUDGED_S = 5, 10
 
 Command = Callable[[Job], list[str]]
 
@@ -97,6 +101,54 @@ def share(repo: HubRepo, command: Command, home: Path, *, silence: bool) -> floa
     return (SHAPED_BYTES - fastest.gave) / others / cost.wall_s
 
 
+def limited(folder: Path, repeat: int, ways: dict[str, Callable[[Job, int], list[str]]]) -> str:
+    """What three servers gave in the ten seconds after the first five, as a share of the limit that was asked for."""
+    rows = []
+    for limit in LIMITS_BYTES_PER_S:
+        repo = repository(limit * (SETTLING_S + JUDGED_S + 2))
+        for name, way in ways.items():
+            shares: list[float] = []
+            for _ in range(repeat):
+                in_fresh_home(folder, lambda home: shares.append(share_of_limit(repo, way, home, limit)))  # noqa: B023  called at once
+            rows.append([f"{name}, {limit // MIB} MiB/s", middle(shares, 3)])
+    return table(["", "measured at the servers, of the limit"], rows)
+
+
+def share_of_limit(repo: HubRepo, way: Callable[[Job, int], list[str]], home: Path, limit: int) -> float:
+    """The rate at the servers by the limit."""
+    with ExitStack() as stack:
+        mirrors = [stack.enter_context(MirrorProcess([repo], send_buffer_bytes=64 << 10)) for _ in RATES_BYTES_PER_S]
+        job = Job([each.url for each in mirrors], repo.commit, repo.entries[FILE].digest, home)
+        meter = Meter(mirrors)
+        measure(way(job, limit), job.environment, meter.look)
+    return meter.rate_bytes_per_s() / limit
+
+
+class Meter:
+    """Reads what servers gave at the beginning and the end of the seconds that count."""
+
+    def __init__(self, mirrors: list[MirrorProcess]) -> None:
+        self._mirrors = mirrors
+        self._began = 0.0
+        self._seen: list[tuple[float, int]] = []
+
+    def look(self) -> None:
+        """Note the moment after the settling and the one after the judged time, counted from the first bytes."""
+        due = SETTLING_S + JUDGED_S * len(self._seen)
+        now = time.monotonic()
+        if len(self._seen) < 2 and (not self._began or now >= self._began + due):  # noqa: PLR2004  beginning and end
+            given = sum(each.read("bytes_served") for each in self._mirrors)
+            if not self._began:
+                self._began = now if given > MIB else 0.0
+            else:
+                self._seen.append((time.monotonic(), given))
+
+    def rate_bytes_per_s(self) -> float:
+        """Between the two."""
+        (start, before), (stop, after) = self._seen
+        return (after - before) / (stop - start)
+
+
 class Fastest:
     """The mirror that goes silent, connections open, once it has given ``limit`` bytes (never if None)."""
 
@@ -122,7 +174,7 @@ def main() -> None:
     parser.add_argument("--hf", default=shutil.which("hf"), help="the hf program to compare with")
     parser.add_argument("--size", type=float, default=2, metavar="GIB", help="size of the side-by-side file")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each; medians are printed, with the spread")
-    parser.add_argument("--only", choices=("cost", "unequal", "silent"), help="one table instead of all")
+    parser.add_argument("--only", choices=("cost", "unequal", "silent", "limit"), help="one table instead of all")
     asked = parser.parse_args()
     memory = Path("/dev/shm")  # noqa: S108  a disk would be what is measured
     with tempfile.TemporaryDirectory(prefix="chunkdl-bench-", dir=memory if memory.is_dir() else None) as name:
@@ -141,6 +193,10 @@ def main() -> None:
             if asked.only in {None, kind}:
                 print(f"\n{SHAPED_BYTES // MIB} MiB from three mirrors of {rates} MiB/s, {said}:\n")
                 print(unequal(folder, asked.repeat, shaped, silence=kind == "silent"))
+        if asked.only in {None, "limit"}:
+            print("\nA rate limit, three unshaped mirrors, ten seconds after the first five:\n")
+            ways = {"fetch --limit-rate": limited_fetch, "batch run --bwlimit": limited_batch}
+            print(limited(folder, asked.repeat, ways))
 
 
 if __name__ == "__main__":

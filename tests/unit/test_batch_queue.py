@@ -1,12 +1,15 @@
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
 from chunkdl.batch.database import open_database
 from chunkdl.batch.job import Circumstances, JobKind, JobState, Task, Wish, wish_of
 from chunkdl.batch.outcomes import HostBytes, Outcome, PlacedFile, pause_s
-from chunkdl.batch.queue import Queue
+from chunkdl.batch.queue import HostTraffic, Queue
+from chunkdl.batch.spending import Spending, by_mirror, overspent
 from chunkdl.errors import ArtifactNotFound, DiskFull, StoreBroken, StoreDenied, UsageError
+from chunkdl.observe import HostStatus
 
 BERT = Wish(Task("bert-base-uncased"))
 DONE = Outcome(0, path="/cache/bert", bytes_fetched=7, hosts=(HostBytes("m:1", ("m",), 7, 0, "active"),))
@@ -160,11 +163,25 @@ def test_jobs_are_found_by_id_and_by_reference(queue):
         queue.find("zzz")
 
 
-def test_bytes_of_a_day_add_up(queue):
-    queue.spend("2026-11-22", {"a": 5, "b": 1})
-    queue.spend("2026-11-22", {"a": 2})
-    queue.spend("2026-11-23", {"a": 9})
-    assert queue.spent("2026-11-22") == {"a": 7, "b": 1}
+def test_bytes_of_a_day_and_of_a_host_add_up(queue):
+    fast, slow = HostTraffic("h:1", ("a", "b"), 5, 2.0), HostTraffic("h:2", ("c",), 1, 2.0)
+    queue.book("2026-11-22", 1000.0, by_mirror([fast, slow]), [fast, slow])
+    queue.book("2026-11-22", 1100.0, by_mirror([fast]), [fast])
+    queue.book("2026-11-23", 9000.0, {"a": 9}, [slow])
+    assert queue.spent("2026-11-22") == {"a": 10, "b": 10, "c": 1}
+    assert queue.traffic() == (HostTraffic("h:1", ("a", "b"), 10, 4.0), HostTraffic("h:2", ("c",), 2, 4.0))
+    assert queue.traffic(since=9000.0) == (slow,)
+
+
+def test_a_hosts_bytes_are_counted_once():
+    spending = Spending()
+    status = HostStatus("h:1", ("a",), 100, 1.0, 2, "active")
+    spending.see([status], 1.0)
+    spending.see([replace(status, bytes=150)], 1.0)
+    spending.see([replace(status, bytes=150)], 1.0)
+    assert spending.take() == (HostTraffic("h:1", ("a",), 150, 2.0),)
+    assert spending.take() == ()
+    assert overspent({"a": 150, "b": 10}, {"a": 150, "b": 9}) == {"a"}
 
 
 def test_a_damaged_queue_says_so_and_is_left_alone(tmp_path):

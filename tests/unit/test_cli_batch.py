@@ -7,11 +7,13 @@ import jsonschema
 import pytest
 from cli_stage import REPO_ROOT, Stage
 
+from chunkdl.batch import database
 from chunkdl.batch.job import JobState, Task
 from chunkdl.batch.outcomes import HostBytes, Outcome, PlacedFile
 from chunkdl.batch.queue import QUEUE_FILE, HostTraffic, Queue
 from chunkdl.cli import batch_status
 from chunkdl.cli.batch import batch
+from chunkdl.cli.main import main
 from chunkdl.cli.surroundings import Surroundings
 from tests.support.cli_terminal import OutputOfAPerson
 
@@ -237,6 +239,19 @@ def test_adding_as_json(run, manifest):
     assert check("add", run("add", "a/b/c/d", "--json", code=2).json)["jobs"] == []
 
 
+def test_a_projects_wishes_are_stored_with_the_job_which_runs_elsewhere(tmp_path, queue):
+    project = tmp_path / "checkout"
+    project.mkdir()
+    (project / "chunkdl.toml").write_text('revision = "v2"\ninclude = ["*.json"]\ncache_dir = "hub"\n')
+    stage = Stage(tmp_path)
+    environ = {name: value for name, value in stage.environ.items() if name != "HF_HOME"}  # which would go first
+    around = Surroundings((), environ, stage.stdout, stage.stderr, folder=project)
+    assert main(("batch", "add", "org/name"), around) == 0
+    (job,) = queue.jobs()
+    assert job.wish.task == Task("org/name", revision="v2", include=("*.json",), cache_dir=str(project / "hub"))
+    assert "is obeyed: revision, include, cache_dir" in stage.err
+
+
 # -- status --------------------------------------------------------------------------------------
 
 
@@ -440,6 +455,17 @@ def test_a_damaged_queue_ends_with_6(run, tmp_path, command):
     stage = run(*command, code=6)
     assert "the queue is damaged" in stage.err
     assert "move the file away" in stage.err
+
+
+def test_a_queue_that_somebody_holds_ends_with_6(run, tmp_path, monkeypatch):
+    run("add", "org/x")
+    monkeypatch.setattr(database, "_BUSY_S", 0.01)
+    holder = sqlite3.connect(tmp_path / "state" / QUEUE_FILE, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    stage = run("add", "org/y", code=6)
+    holder.close()
+    assert "another process has held the queue" in stage.err
+    assert len(rows(run("status"))) == 2
 
 
 def test_a_queue_of_a_newer_version_ends_with_6(run, tmp_path):
