@@ -93,7 +93,7 @@ def _difference(balance: Balance, situation: Situation) -> str:
     said = f"Counted from {began} on; goodput while something came. "
     said += f"Attempts that ended account for {spell_bytes(balance.fetched)}"
     if balance.elsewhere > 0:
-        return f"{said}, transfers under way for {spell_bytes(balance.elsewhere)}."
+        return f"{said}, killed ones and those under way for {spell_bytes(balance.elsewhere)}."
     if balance.elsewhere < 0:
         return f"{said}, {spell_bytes(-balance.elsewhere)} of it from before."
     return f"{said}, all of it."

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _LOCK_FILE = "batch.lock"
 _OWNER_FILE = "batch.owner"
+# Whoever looks whether a runner lives holds the lock for an instant; a runner that begins just then waits so long.
+_GLANCE_S = 0.5
 
 
 class RunnerLock:
@@ -42,7 +44,7 @@ class RunnerLock:
         with store_errors(self._state_dir):
             self._state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
-                self._lock.acquire(timeout=0)
+                self._lock.acquire(timeout=_GLANCE_S)
             except Timeout:
                 raise _busy(self._state_dir) from None
             except NotImplementedError:  # a mount without flock
@@ -66,6 +68,20 @@ class RunnerLock:
             self._lock.release()
             if self._owned is not None:
                 self._owned.release()
+
+
+def runner_lives(state_dir: Path) -> bool:
+    """Whether somebody holds the right at this moment; True where locks do not tell. Blocks shortly."""
+    path = state_dir / _LOCK_FILE
+    if not path.exists():
+        return False
+    lock = FileLock(path, mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, NotImplementedError, OSError):
+        return True
+    lock.release()
+    return False
 
 
 def _busy(state_dir: Path) -> StoreBroken:

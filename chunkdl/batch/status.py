@@ -29,10 +29,11 @@ _ORDER = (JobState.RUNNING, JobState.WAITING, JobState.PARKED, JobState.DONE, Jo
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a job's row depends on besides the job: the time and the policy in force."""
+    """What a job's row depends on besides the job: the time, the policy in force, whether a runner is at work."""
 
     now: float
     policy: Policy
+    runner_lives: bool = True
 
     @property
     def is_open(self) -> bool:
@@ -81,6 +82,8 @@ def why(job: Job, situation: Situation) -> str:
             return _ended(job, situation, job.path or "")
         case JobState.CANCELLED:
             return _ended(job, situation, "")
+        case _ if not situation.runner_lives:
+            return "its runner was killed: the next chunkdl batch run goes on"
         case _:
             return _due(job, situation)
 

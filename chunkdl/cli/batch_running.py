@@ -275,9 +275,9 @@ def _spell_moment(moment: Moment) -> str:
     waiting = sum(each.job.state == "waiting" for each in moment.jobs)
     if not moment.open:
         opens = spell_duration(moment.changes_at - moment.at) if moment.changes_at else "never"
-        return f"the window is closed, opens in {opens}; {spell_count(waiting, 'job')} wait"
+        return f"the window is closed, opens in {opens}; {spell_count(waiting, 'job')} waiting"
     names = ", ".join(f"{each.job.name} {spell_share(each.done_bytes, each.total_bytes)}" for each in running)
-    return f"{spell_rate(moment.goodput_bytes_per_s)}; {names or 'nothing runs'}; {spell_count(waiting, 'job')} wait"
+    return f"{spell_rate(moment.goodput_bytes_per_s)}; {names or 'nothing runs'}; {spell_count(waiting, 'job')} waiting"
 
 
 def _job_values(job: Job) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from chunkdl.batch.job import JobState
+from chunkdl.batch.runner_lock import runner_lives
 from chunkdl.batch.status import (
     HEADING,
     NAMES,
@@ -61,7 +62,8 @@ def _made(around: Surroundings) -> Answer:
 def _look(around: Surroundings) -> tuple[list[Job], Situation, tuple[Notice, ...]]:
     with looking(around) as sight:
         jobs = in_order(sight.queue.jobs() if sight.queue is not None else ())
-        return jobs, Situation(sight.now, sight.standing.policy), sight.standing.notices
+        lives = sight.queue is not None and runner_lives(sight.queue.path.parent)
+        return jobs, Situation(sight.now, sight.standing.policy, lives), sight.standing.notices
 
 
 def _for_people(jobs: list[Job], situation: Situation) -> list[str]:

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from chunkdl.batch.job import JobState
+from chunkdl.batch.job import Circumstances, JobState, Task, Wish
 from chunkdl.batch.manifest import read_manifest
 from chunkdl.batch.policy_record import policy_record
 from chunkdl.batch.queue import Queue
+from chunkdl.batch.runner_lock import runner_lives
 from chunkdl.testing import HubRepo, MirrorServer, SeededContent
 from tests.torture.batch_process import NOON
 
@@ -126,6 +127,36 @@ def check(folder, served, kills):
     assert served - booked <= kills * (2 * 6 * MIB + IN_FLIGHT)
     assert booked <= served
     assert sum(spent.values()) == booked
+
+
+def test_status_tells_a_killed_runner_from_a_living_one(tmp_path):
+    with MirrorServer(REPOS, rate_bytes_per_s=MIB).in_thread() as server, ExitStack() as stack:
+        with Queue(tmp_path / "state" / "batch.sqlite") as queue:
+            around = Circumstances(origin=server.url, mirrors=())
+            queue.add(Wish(Task("org/r0"), circumstances=around), NOON)
+            process = start(tmp_path, time.time())
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+            until = time.time() + 30
+            while not server.bytes_served and time.time() < until:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.05)
+        assert runner_lives(tmp_path / "state")
+        assert "killed" not in status(tmp_path)
+        process.kill()
+        process.wait()
+        assert not runner_lives(tmp_path / "state")
+        assert "its runner was killed: the next chunkdl batch run goes on" in status(tmp_path)
+
+
+def status(folder):
+    """As a person sees it, on a terminal."""
+    command = f"{sys.executable} -m chunkdl batch status"
+    environ = {**os.environ, "HOME": str(folder), "CHUNKDL_STATE_DIR": str(folder / "state"), "COLUMNS": "200"}
+    done = subprocess.run(
+        ["script", "-qec", command, "/dev/null"], env=environ, capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout
 
 
 def test_a_second_runner_is_told_who_works(tmp_path):

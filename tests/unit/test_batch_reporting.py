@@ -119,7 +119,7 @@ def test_the_markdown_says_it_all(night):
     assert "|  | **together** | 4 | 300 MiB | 300 MiB |  |" in text
     assert "| cdn:443 | a, b | 250 MiB | 10.0 MiB/s |" in text
     assert "| **together** |  | 311 MiB |  |" in text
-    assert "Attempts that ended account for 301 MiB, transfers under way for 10.0 MiB." in text
+    assert "Attempts that ended account for 301 MiB, killed ones and those under way for 10.0 MiB." in text
     gated = Task("org/gated").job_id
     assert f"org/gated is gated | accept the licence; then `chunkdl batch add {gated} --again` |" in text
     assert "| org/next | waiting | - | deadline: 07:00 |" in text
