@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chunkdl.api import FetchFailed, FetchOptions, FetchResult, afetch, fetch
+    from chunkdl.api import FetchFailed, FetchOptions, FetchResult, afetch, aplan, fetch, plan
+    from chunkdl.core.planner import Plan
     from chunkdl.downloader import Downloader
     from chunkdl.errors import ChunkdlError
     from chunkdl.integrations.huggingface_hub import hf_hub_download, snapshot_download
@@ -43,6 +44,7 @@ _HOMES = {
     "HostStatus": "chunkdl.observe",
     "Mirror": "chunkdl.model",
     "Notice": "chunkdl.observe",
+    "Plan": "chunkdl.core.planner",
     "Progress": "chunkdl.observe",
     "ReferencePlaced": "chunkdl.observe",
     "ReferencePlanned": "chunkdl.observe",
@@ -51,10 +53,12 @@ _HOMES = {
     "Settings": "chunkdl.settings",
     "SourceOptions": "chunkdl.settings.called",
     "afetch": "chunkdl.api",
+    "aplan": "chunkdl.api",
     "download_url_to_file": "chunkdl.integrations.torch_hub",
     "fetch": "chunkdl.api",
     "hf_hub_download": "chunkdl.integrations.huggingface_hub",
     "load_state_dict_from_url": "chunkdl.integrations.torch_hub",
+    "plan": "chunkdl.api",
     "snapshot_download": "chunkdl.integrations.huggingface_hub",
 }
 
@@ -70,6 +74,7 @@ __all__ = [
     "HostStatus",
     "Mirror",
     "Notice",
+    "Plan",
     "Progress",
     "ReferencePlaced",
     "ReferencePlanned",
@@ -79,10 +84,12 @@ __all__ = [
     "SourceOptions",
     "__version__",
     "afetch",
+    "aplan",
     "download_url_to_file",
     "fetch",
     "hf_hub_download",
     "load_state_dict_from_url",
+    "plan",
     "snapshot_download",
 ]
 

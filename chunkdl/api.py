@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from chunkdl.errors import ChunkdlError, UsageError
-from chunkdl.observe import ignore
+from chunkdl.observe import ReferencePlanned, ignore
 from chunkdl.pipeline.options import FetchOptions
 from chunkdl.pipeline.sharing import Shared
 from chunkdl.pipeline.watching import harmless
@@ -26,13 +26,14 @@ from chunkdl.pipeline.watching import harmless
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
+    from chunkdl.core.planner import Plan
     from chunkdl.identify.lockfile import Lock
     from chunkdl.model import Mirror
-    from chunkdl.observe import Observer
+    from chunkdl.observe import Observer, WatchedEvent
     from chunkdl.report import FileReport, ReferenceReport, Report
     from chunkdl.settings import Settings, Trust
 
-__all__ = ["FetchFailed", "FetchOptions", "FetchResult", "afetch", "fetch", "run_fetch"]
+__all__ = ["FetchFailed", "FetchOptions", "FetchResult", "afetch", "aplan", "fetch", "plan", "run_fetch"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -180,6 +181,59 @@ async def afetch(  # noqa: PLR0913  keywords that each say one thing, as on the 
     return result_of(await shared_fetch(reference, options, settings, on_event))
 
 
+async def aplan(  # noqa: PLR0913  keywords that each say one thing
+    reference: str,
+    *,
+    revision: str | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    format: str = "auto",  # noqa: A002  the flag's name
+    variant: str | None = None,
+    quant: str | None = None,
+    mirrors: Sequence[str | Mirror] | None = None,
+    add_mirrors: Sequence[str | Mirror] = (),
+    origin: str | None = None,
+    trust: Trust | None = None,
+    token: str | bool | None = None,
+    offline: bool | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_dir: str | os.PathLike[str] | None = None,
+    locked: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    space_check: bool = True,
+    allow_unverified: bool = False,
+    on_event: Observer = ignore,
+    settings: Settings | None = None,
+) -> Plan:
+    """What ``afetch`` with the same keywords would do now, as ``--dry-run`` prints it; no byte of content is fetched.
+
+    The ``Plan`` says which files were chosen and which left out, for each content what happens to it, and in bytes
+    what would be fetched (``bytes_to_fetch``), is here already (``bytes_reused``) and must fit the disk
+    (``disk_needed``). ``executable`` are files that may run code when loaded.
+
+    Raises:
+        UsageError: the arguments, the environment or the settings file cannot mean anything.
+        FetchFailed: it could not be found out what the reference means, or it would not fit the disk.
+    """
+    if settings is None:
+        from chunkdl.settings.called import SourceOptions  # noqa: PLC0415
+
+        called = SourceOptions(mirrors, add_mirrors, origin, trust, token, offline, cache_dir, local_dir)
+        settings = called.settings()
+    wanted = FetchOptions(revision, tuple(include), tuple(exclude), format, variant, quant, force=force, dry_run=True)
+    options = replace(wanted, allow_unverified=allow_unverified, space_check=space_check, lock=lock_in(locked))
+    plans: list[Plan] = []
+
+    def watch(event: WatchedEvent) -> None:
+        if isinstance(event, ReferencePlanned):
+            plans.append(event.plan)
+        on_event(event)
+
+    result_of(await run_fetch([reference], options, settings, watch))
+    (planned,) = plans
+    return planned
+
+
 def lock_in(locked: str | os.PathLike[str] | None) -> Lock | None:
     """The lock file of that name; raises ``UsageError`` if it is none, ``StoreError`` if it cannot be read."""
     if locked is None:
@@ -263,4 +317,11 @@ fetch = in_own_loop(
 
     Inside a running event loop too, which it blocks: there ``afetch`` is the better choice.
     """,
+)
+
+
+plan = in_own_loop(
+    aplan,
+    "plan",
+    """What ``fetch`` with the same keywords would do now. Takes, returns and raises what ``aplan`` does.""",
 )

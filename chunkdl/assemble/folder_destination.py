@@ -17,7 +17,7 @@ from chunkdl.assemble.hub_destination import is_file_of
 from chunkdl.assemble.local_cached import cached_folder
 from chunkdl.assemble.local_inventory import take_folder_inventory
 from chunkdl.assemble.local_place import Adopted, FolderPlacer
-from chunkdl.assemble.local_record import look, regular
+from chunkdl.assemble.local_record import doubted, look, regular
 from chunkdl.assemble.place import CACHEDIR_TAG, reuse_blob
 from chunkdl.assemble.snapshot import count_absent, record_tree, write_ref_of
 from chunkdl.assemble.staging import put_file, sweep
@@ -28,14 +28,14 @@ from chunkdl.errors import StoreError
 from chunkdl.model import RemoteFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from chunkdl.assemble.cached import CachedSnapshot
     from chunkdl.assemble.layout import HubCache, RepoFolder
     from chunkdl.assemble.local_folder import LocalFolder
     from chunkdl.core.planner import Inventory, PlannedContent
-    from chunkdl.model import Artifact, Verified
+    from chunkdl.model import Artifact, Digest, Verified
 
 # Byte for byte what huggingface_hub 2.4 writes: everything below is not the user's to commit.
 _IGNORE_ALL = b"*"
@@ -64,15 +64,23 @@ class FolderDestination:
         self._repo = repo
         self._clock = clock
         self._adopted: dict[str, Adopted] = {}
+        self._wrong: frozenset[Digest] = frozenset()
 
     @property
     def root(self) -> Path:
         """The user's folder."""
         return self._folder.root
 
+    def doubting(self, wrong: Collection[Digest]) -> FolderDestination:
+        """This one, from now on without belief in records of these digests, for the files as they stand now."""
+        self._wrong = frozenset(wrong)
+        return self
+
     def inventory(self, commit: str, chosen: Sequence[RemoteFile]) -> Inventory:  # noqa: ARG002  records name digests
         """Records, part files, files that may be adopted, the hub's cache."""
         with at_work(self._folder.root):
+            if self._wrong:
+                self._folder = doubted(self._folder, [each for each in chosen if each.digest in self._wrong])
             return take_folder_inventory(self._folder, self._cache, self._repo, chosen)
 
     def prepare(self) -> None:

@@ -29,9 +29,13 @@ _RECORDS = (".cache", "huggingface")
 
 @dataclass(frozen=True, slots=True)
 class LocalFolder:
-    """A folder that shows one repository's files under their own names."""
+    """A folder that shows one repository's files under their own names.
+
+    ``doubted`` are states of files that are not what their records say: path, inode, time of the last change in ns.
+    """
 
     root: Path
+    doubted: frozenset[tuple[str, int, int]] = frozenset()
 
     @property
     def records(self) -> Path:

@@ -13,14 +13,15 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from chunkdl.assemble.local_folder import LocalFolder
 from chunkdl.assemble.staging import staging
 from chunkdl.disk import create_new, open_nofollow, replace, write_all
 from chunkdl.model import is_commit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from chunkdl.assemble.local_folder import LocalFolder
     from chunkdl.model import RemoteFile
 
 # The hub's own tolerance: times of files may be as coarse as a second (FAT two, but that is how it is compared).
@@ -75,6 +76,17 @@ class Seen:
         return self.record is None or len(self.record.etag) != len(file.digest.hex) or self.is_known_as(file)
 
 
+def doubted(folder: LocalFolder, files: Iterable[RemoteFile]) -> LocalFolder:
+    """The same folder without belief in the records of ``files``, until other files stand in their places."""
+    found = {each.path: regular(folder.file(each.path)) for each in files}
+    return LocalFolder(folder.root, frozenset(_mark(path, status) for path, status in found.items() if status))
+
+
+def _mark(path: str, status: os.stat_result) -> tuple[str, int, int]:
+    """One state of one file: another one once it is replaced or written to."""
+    return path, status.st_ino, status.st_mtime_ns
+
+
 def look(folder: LocalFolder, path: str) -> Seen:
     """What stands at a repository path; nothing here fails, what cannot be read is not there.
 
@@ -85,6 +97,8 @@ def look(folder: LocalFolder, path: str) -> Seen:
     record = read_record(folder.metadata(path)) if status is not None else None
     if status is not None and record is not None and status.st_mtime - _SLACK_S > record.timestamp:
         record = None  # written to since: the record is about what it was before
+    if status is not None and _mark(path, status) in folder.doubted:
+        record = None  # its bytes are known to be others
     return Seen(status, record)
 
 

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from chunkdl.assemble.destination import ContentPaths
 from chunkdl.assemble.digests import hash_file
+from chunkdl.assemble.file_memory import Doubting
 from chunkdl.assemble.folders import refuse_folder
 from chunkdl.assemble.hub_destination import is_file_of
 from chunkdl.assemble.inventory import claimed
 from chunkdl.assemble.layout import JOURNAL_SUFFIX, OWNER_SUFFIX, PART_SUFFIX, inside
 from chunkdl.assemble.local_folder import PROVEN_SUFFIX
 from chunkdl.assemble.place import reuse_blob
+from chunkdl.assemble.staging import sweep
 from chunkdl.core.planner import Inventory
 from chunkdl.disk import copy_file, free_bytes, fsync_folder, replace, store_errors
 from chunkdl.errors import PlacementRefused, StoreBroken, StoreError
@@ -26,7 +28,7 @@ from chunkdl.model import Digest, DigestAlgorithm, RemoteFile, Strength, Verifie
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from chunkdl.assemble.cached import CachedSnapshot
@@ -51,14 +53,20 @@ class TorchDestination:
     def __init__(self, folder: Path, address: str, memory: FileMemory, *, force: bool = False) -> None:
         self._folder = folder
         self._address = address
-        self._memory = memory
+        self._memory: FileMemory = memory
         self._force = force
         self._adopted: dict[str, tuple[Verified, os.stat_result]] = {}
+        self._wrong: frozenset[Digest] = frozenset()
 
     @property
     def root(self) -> Path:
         """The folder."""
         return self._folder
+
+    def doubting(self, wrong: Collection[Digest]) -> TorchDestination:
+        """This one, from now on without belief in what was once known of files of these digests."""
+        self._memory, self._wrong = Doubting(self._memory, wrong), frozenset(wrong)
+        return self
 
     def inventory(self, commit: str, chosen: Sequence[RemoteFile]) -> Inventory:  # noqa: ARG002  there are no commits
         """A file that is known to be right, one that may be, a proven one that waits, a part."""
@@ -69,7 +77,7 @@ class TorchDestination:
         missing = [each for each in chosen if not self._stands(each)]
         waiting = [each for each in missing if is_file_of(self._blob(each.path, each.digest), each.size)]
         offered = {each.digest: tuple(map(str, self._candidates(each))) for each in missing}
-        paths = {each.digest: self._paths(each.path, each.digest) for each in missing}
+        paths = {each.digest: self.paths(each.path, each.digest) for each in missing}
         partials = {each.digest: claimed(paths[each.digest].part, paths[each.digest].journal, each) for each in missing}
         return Inventory(
             blobs=frozenset(each.digest for each in waiting if each.digest.names_content),
@@ -82,7 +90,7 @@ class TorchDestination:
     def _candidates(self, file: RemoteFile) -> list[Path]:
         """What only has to be hashed; of a file without any digest that proves nothing, unless we brought it."""
         own = [self._blob(file.path, file.digest), self._final(file.path)]
-        if file.digest.algorithm is DigestAlgorithm.UNPROVEN:
+        if file.digest.algorithm is DigestAlgorithm.UNPROVEN or file.digest in self._wrong:
             own.pop()
         return [each for each in own if file.size and is_file_of(each, file.size)]
 
@@ -93,9 +101,10 @@ class TorchDestination:
 
     def paths_of(self, content: PlannedContent) -> ContentPaths:
         """Ours by name and digest, hidden."""
-        return self._paths(content.paths[0], content.digest)
+        return self.paths(content.paths[0], content.digest)
 
-    def _paths(self, path: str, digest: Digest) -> ContentPaths:
+    def paths(self, path: str, digest: Digest) -> ContentPaths:
+        """The same by name: where a content waits, and its transfer."""
         stem = self._stem(path, digest)
         part, journal, owner = (
             inside(self._folder, stem + each) for each in (PART_SUFFIX, JOURNAL_SUFFIX, OWNER_SUFFIX)
@@ -154,12 +163,13 @@ class TorchDestination:
         return proof
 
     def place(self, artifact: Artifact, chosen: Sequence[RemoteFile]) -> Path:
-        """Rename what waits over what stands there, or leave what was adopted."""
+        """Rename what waits over what stands there, or leave what was adopted; then old litter goes."""
         known = {each.path: each.digest for each in artifact.files}
         with store_errors(self._folder):
             for each in chosen:
                 self._place(each, known.get(each.path, each.digest))
             fsync_folder(self._folder)
+        sweep(self._folder)
         return self._folder
 
     def _place(self, file: RemoteFile, known: Digest) -> None:

@@ -18,7 +18,6 @@ from chunkdl.caches.checkpoints import published_at
 from chunkdl.caches.proving import State
 from chunkdl.caches.repairing import mendings, prepare, set_aside, unshown
 from chunkdl.caches.seen import TORCH
-from chunkdl.disk import store_errors
 from chunkdl.errors import UsageError
 from chunkdl.identify.learnt import Learnt
 from chunkdl.identify.references import parse_reference
@@ -97,7 +96,7 @@ class Mender:
         if self._settings.offline:
             self._mended.plan.append(printable(f"would fetch: {address}, {spell_bytes(judged.size)} at most"))
             return
-        wrong = {judged.claim.digest} - {None}
+        wrong = [judged.claim.digest] if judged.claim.digest is not None else []
         await self._prepared(_Beside(TorchDestination(file.parent, "", self._learnt), file.name), [judged])
         await self._run(address, FetchOptions(distrusted=frozenset(wrong)), self._settings, 1)
 
@@ -137,13 +136,10 @@ class Mender:
             if commit is None or self._plan_only(name, some):
                 continue
             await self._prepared(folder, some)
-            for each in some:
-                record = folder.metadata(each.claim.paths[0])
-                with store_errors(record):  # it says what the file is not: without it the file is hashed
-                    record.unlink(missing_ok=True)
+            digests = frozenset(each.claim.digest for each in some if each.claim.digest is not None)
             patterns = tuple(pattern for each in mendings_of(some) for pattern in each)
             settings = replace(self._settings, local_dir=folder.root)
-            await self._run(name, FetchOptions(include=patterns), settings, len(some))
+            await self._run(name, FetchOptions(include=patterns, distrusted=digests), settings, len(some))
 
     async def _prepared(self, folder: HoldsParts, damage: Sequence[Judged]) -> None:
         for each in damage:

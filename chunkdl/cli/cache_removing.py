@@ -21,6 +21,7 @@ from chunkdl.cli.cache_jobs import QueuedJobs
 from chunkdl.cli.cache_json import removal_json
 from chunkdl.cli.cache_sight import look, settings_of
 from chunkdl.errors import UsageError
+from chunkdl.identify.learnt import Learnt
 from chunkdl.observe import Notice
 from chunkdl.spelling import printable, spell_bytes, spell_count
 from chunkdl.transfer.receipts import Receipts
@@ -91,8 +92,11 @@ def _made(around: Surroundings, make: Decide, how: dict[str, Any], *, strict: bo
 
 
 def _forget(removal: Removal, settings: Settings) -> None:
-    """What is remembered of contents that no repository holds any more."""
+    """What is remembered of contents that nobody holds any more."""
+    learnt = Learnt(settings.state_dir)
+    known = (learnt.source(each.stored.path) for each in removal.checkpoints)
     gone = {blob.path.name for each in removal.repos for blob in each.blobs}
+    gone |= {found[1].hex for found in known if found is not None}
     held = {blob.path.name for repo in look(settings).repos for blob in repo.blobs}
     Receipts(settings.state_dir).forget(gone - held)
 

@@ -109,7 +109,15 @@ def plan_conversion(source: Path, target: Path, files: Mapping[str, int], dtype:
 
 def _chosen(files: Mapping[str, int]) -> tuple[list[str], tuple[str, ...]]:
     draft = Draft(sorted(files))
-    apply_rules(draft, Wish())
+    try:
+        apply_rules(draft, Wish())
+    except ArtifactNotFound as error:
+        what = error.message.partition(": name one with")[0]
+        raise ArtifactNotFound(
+            f"{what}, and convert takes one whole set of plain safetensors weights",
+            hint="fetch the repository without --variant and --quant and convert that; a variant that is here loads as "
+            "it is, with variant=NAME",
+        ) from error
     return draft.paths, tuple(sorted(set(files).difference(draft.paths)))
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from chunkdl.model import DigestAlgorithm
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,7 +47,8 @@ def drift(before: Sequence[RemoteFile], after: Sequence[RemoteFile]) -> Drift:
 
 def agree(one: RemoteFile, other: RemoteFile) -> bool:
     """True if both may be the same content; a whole digest says all of it, its first digits and the length less."""
-    if one.digest.names_content and other.digest.names_content:
-        return one.digest == other.digest
-    more, less = sorted((one.digest, other.digest), key=lambda each: -len(each.hex))
-    return one.size == other.size and less.fits(more.hex)
+    if one.digest == other.digest:
+        return True
+    less, more = sorted((one.digest, other.digest), key=lambda each: each.names_content)
+    comparable = not less.names_content and DigestAlgorithm.GIT_SHA1 is not more.algorithm
+    return comparable and one.size == other.size and (less.fits(more.hex) or more.fits(less.hex))

@@ -141,7 +141,7 @@ def decode_lock(text: str, where: str) -> Lock:
         raise UsageError(f"{where}: the lock file holds what cannot be: {error}", hint=_AGAIN) from error
 
 
-_AGAIN = "restore it from version control, or make it anew with chunkdl lock"
+_AGAIN = "restore it from version control, or remove it and make it anew with chunkdl lock"
 
 
 # -- writing ---------------------------------------------------------------------------------------

@@ -71,7 +71,10 @@ def read_address(typed: str) -> Address:
     if not parts.hostname or not port_is_sane:
         raise ReferenceInvalid(f"{typed}: no host in the URL")
     if "@" in parts.netloc:
-        raise ReferenceInvalid(f"{parts.hostname}: a URL with user name or password is refused")
+        raise ReferenceInvalid(
+            f"{parts.hostname}: a URL with user name or password is refused",
+            hint="leave them out; signed URLs are taken",
+        )
     url, _, fragment = typed.partition("#")
     if parts.scheme != "https" and not is_loopback(url):
         raise PolicyRefused(

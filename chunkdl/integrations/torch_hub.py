@@ -2,7 +2,7 @@
 
 Decides what the arguments of ``load_state_dict_from_url`` and ``download_url_to_file`` (torch 2.13) mean to a fetch.
 Reading the file is left to torch itself, with everything it was told: nothing is unpickled or unzipped here. As there,
-a file that stands under the name already is taken as it is, and nobody is asked.
+a file that stands under the name already is taken as it is, and nobody is asked; and HF_HUB_OFFLINE has no say.
 """
 
 from __future__ import annotations

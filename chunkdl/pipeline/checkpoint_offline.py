@@ -11,17 +11,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chunkdl.assemble.digests import hash_file
+from chunkdl.core.planner import Inventory, make_plan
+from chunkdl.core.selection import Selection
 from chunkdl.errors import OfflineMiss
 from chunkdl.identify.checkpoints import checkpoint_of
 from chunkdl.identify.learnt import Learnt, address_name
-from chunkdl.model import Digest, DigestAlgorithm, RemoteFile
+from chunkdl.model import Artifact, Authority, AuthorityKind, Digest, DigestAlgorithm, RemoteFile
 from chunkdl.pipeline.destinations import checkpoint_folder
 from chunkdl.pipeline.outcome import found_offline
 from chunkdl.pipeline.wanted import locked_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from chunkdl.core.planner import Plan
     from chunkdl.identify.checkpoints import Checkpoint
     from chunkdl.model import Reference
     from chunkdl.pipeline.options import FetchOptions
@@ -29,8 +33,10 @@ if TYPE_CHECKING:
     from chunkdl.settings import Settings
 
 
-def find_checkpoint(text: str, reference: Reference, options: FetchOptions, settings: Settings) -> ReferenceReport:
-    """What stands where the file belongs.
+def find_checkpoint(
+    text: str, reference: Reference, options: FetchOptions, settings: Settings, tell: Callable[[Plan], None]
+) -> ReferenceReport:
+    """What stands where the file belongs; ``tell`` hears of it as a plan.
 
     Raises:
         ArtifactNotFound: torchvision knows no such name.
@@ -50,6 +56,9 @@ def find_checkpoint(text: str, reference: Reference, options: FetchOptions, sett
             file=checkpoint.name,
         )
     file = RemoteFile(checkpoint.name, path.stat().st_size, digest)
+    authority = Authority(AuthorityKind.LAST_KNOWN, str(path.parent), authenticated=False)
+    artifact = Artifact(replace(reference, path=file.path), checkpoint.title, "", (file,), authority)
+    tell(make_plan(artifact, Selection((file,)), Inventory(placed=frozenset((file.path,)))))
     return found_offline(text, reference, "", (file,), None if options.dry_run else path)
 
 

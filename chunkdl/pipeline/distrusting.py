@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chunkdl.assemble.folder_destination import FolderDestination
 from chunkdl.assemble.hub_destination import HubDestination
 from chunkdl.assemble.inventory import claimed, found_elsewhere
+from chunkdl.assemble.torch_destination import TorchDestination
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 
 
 def distrusting(inner: Destination, wrong: Collection[Digest]) -> Destination:
-    """``inner`` itself if nothing is wrong; folders keep records of their own, which whoever distrusts them removes."""
+    """``inner`` itself if nothing is wrong."""
+    if wrong and isinstance(inner, TorchDestination | FolderDestination):
+        return inner.doubting(wrong)
     return Distrusting(inner, wrong) if wrong and isinstance(inner, HubDestination) else inner
 
 

@@ -124,7 +124,7 @@ class LargeContent:
         def commit(proof: Verified) -> None:
             _still_ours(owned, planned)
             commit_blob(part.fd, part.path, proof, self._paths.blob)
-            Receipts(self._session.settings.state_dir).keep_journal(self._paths.journal, planned.digest)
+            Receipts(self._session.settings.state_dir).keep_journal(self._paths.journal, planned.digest, proof.digest)
             with suppress(OSError):  # what is proven and placed stays so; ``tidy`` of the next run takes it away
                 self._paths.journal.unlink(missing_ok=True)
 

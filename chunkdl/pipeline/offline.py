@@ -15,7 +15,7 @@ from chunkdl.assemble.place import place_small
 from chunkdl.core.planner import Action, check_space, make_plan
 from chunkdl.errors import ArtifactNotFound, ChunkdlError, OfflineMiss
 from chunkdl.model import Artifact, Authority, AuthorityKind, Hub
-from chunkdl.observe import ReferencePlaced
+from chunkdl.observe import ReferencePlaced, ReferencePlanned
 from chunkdl.pipeline.checkpoint_offline import find_checkpoint
 from chunkdl.pipeline.destinations import destination_of, hub_of, named_by
 from chunkdl.pipeline.outcome import failed, found_offline
@@ -23,11 +23,11 @@ from chunkdl.pipeline.wanted import parse_with, revision_of, select_with
 from chunkdl.report import Report, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from chunkdl.assemble.cached import CachedSnapshot
     from chunkdl.assemble.destination import Destination
-    from chunkdl.core.planner import PlannedContent
+    from chunkdl.core.planner import Plan, PlannedContent
     from chunkdl.core.selection import Selection
     from chunkdl.model import Reference
     from chunkdl.observe import Observer
@@ -40,7 +40,7 @@ def fetch_offline(references: Sequence[str], options: FetchOptions, settings: Se
     """What this disk holds of ``references``; blocking, a few directory reads unless a folder is to be filled."""
     for notice in settings.notices:
         observer(notice)
-    results = tuple(_result(each, options, settings) for each in references)
+    results = tuple(_result(each, options, settings, observer) for each in references)
     for each in results:
         if each.path is not None:
             observer(ReferencePlaced(each.ref, each.path))
@@ -48,12 +48,16 @@ def fetch_offline(references: Sequence[str], options: FetchOptions, settings: Se
     return Report(results, Totals(bytes=total, bytes_reused=total), notices=settings.notices)
 
 
-def _result(text: str, options: FetchOptions, settings: Settings) -> ReferenceReport:
+def _result(text: str, options: FetchOptions, settings: Settings, observer: Observer) -> ReferenceReport:
+    def tell(plan: Plan) -> None:
+        if options.dry_run:
+            observer(ReferencePlanned(text, plan))
+
     try:
         reference = parse_with(text, options)
         if reference.hub.names_files:
-            return find_checkpoint(text, reference, options, settings)
-        return _Lookup(text, reference, options, settings).run()
+            return find_checkpoint(text, reference, options, settings, tell)
+        return _Lookup(text, reference, options, settings, tell).run()
     except ChunkdlError as error:
         return failed(text, error)
 
@@ -61,8 +65,11 @@ def _result(text: str, options: FetchOptions, settings: Settings) -> ReferenceRe
 class _Lookup:
     """One reference, sought where it should be and, for a local folder, in the cache."""
 
-    def __init__(self, text: str, reference: Reference, options: FetchOptions, settings: Settings) -> None:
+    def __init__(
+        self, text: str, reference: Reference, options: FetchOptions, settings: Settings, tell: Callable[[Plan], None]
+    ) -> None:
         self._text = text
+        self._tell = tell
         self._reference = reference
         self._revision = revision_of(reference, options)
         self._options = options
@@ -72,7 +79,7 @@ class _Lookup:
         destination = destination_of(self._reference, self._settings)
         cached = destination.cached(self._revision)
         try:
-            return self._found(cached)
+            return self._found(destination, cached)
         except OfflineMiss:
             if self._settings.local_dir is None or self._reference.hub is not Hub.HUGGING_FACE:
                 raise
@@ -81,12 +88,22 @@ class _Lookup:
                 raise  # another commit over what the folder holds is the origin's decision
         return self._filled(destination, elsewhere)
 
-    def _found(self, cached: CachedSnapshot | None) -> ReferenceReport:
+    def _found(self, destination: Destination, cached: CachedSnapshot | None) -> ReferenceReport:
         """Raises ``OfflineMiss`` unless everything wanted is there."""
         selection = self._selection(cached)
         assert cached is not None
-        path = named_by(self._reference, cached.path)
+        path = None
+        if self._options.dry_run:
+            inventory = destination.inventory(cached.commit, selection.chosen)
+            self._tell(make_plan(self._artifact(cached), selection, inventory))
+        else:
+            path = named_by(self._reference, cached.path)
         return found_offline(self._text, self._reference, cached.commit, selection.chosen, path)
+
+    def _artifact(self, cached: CachedSnapshot) -> Artifact:
+        files = cached.listing if cached.listing is not None else cached.known
+        authority = Authority(AuthorityKind.LAST_KNOWN, str(self._settings.cache_dir), authenticated=False)
+        return Artifact(self._reference, self._reference.repo_id, cached.commit, files, authority)
 
     def _selection(self, cached: CachedSnapshot | None) -> Selection:
         if cached is None:
@@ -104,12 +121,10 @@ class _Lookup:
 
     def _filled(self, destination: Destination, cached: CachedSnapshot) -> ReferenceReport:
         """Copied from the cache, hashed on the way, and placed as a fetch would."""
-        selection, reference = self._selection(cached), self._reference
-        files = cached.listing if cached.listing is not None else cached.known
-        authority = Authority(AuthorityKind.LAST_KNOWN, str(self._settings.cache_dir), authenticated=False)
-        artifact = Artifact(reference, reference.repo_id, cached.commit, files, authority)
+        selection, reference, artifact = self._selection(cached), self._reference, self._artifact(cached)
         inventory = destination.inventory(cached.commit, selection.chosen)
         plan = make_plan(artifact, selection, inventory)
+        self._tell(plan)
         if self._options.space_check:
             check_space(plan.disk_needed, inventory.free_bytes, where=str(destination.root))
         path = None

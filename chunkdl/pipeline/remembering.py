@@ -63,7 +63,8 @@ class Identity:
         """Ask, and keep what each says."""
 
         def heard(coverage: MirrorCoverage) -> None:
-            self._heard[coverage.mirror.name] = coverage
+            if not coverage.silent:  # the next call asks again: it may be back
+                self._heard[coverage.mirror.name] = coverage
             on_mirror(coverage)
 
         await self._asker.ask_mirrors(artifact, mirrors, heard)

@@ -9,6 +9,7 @@ what a receipt says is proven by the content's digest before it is placed.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import xxhash
@@ -42,11 +43,14 @@ class Receipts:
         """Where the receipt of a content lies."""
         return self._folder / f"{digest.hex}{_SUFFIX}"
 
-    def keep_journal(self, journal: Path, digest: Digest) -> None:
-        """Make the journal of a content that was just proven its receipt; blocking, one small file."""
-        decoded = _read(journal) if digest.names_content else None
-        if decoded is not None and decoded.header is not None and decoded.header.digest == digest:
-            self.keep(decoded.header, claims(decoded.records))
+    def keep_journal(self, journal: Path, listed: Digest, proven: Digest) -> None:
+        """Make the journal of a content that was just proven its receipt; blocking, one small file.
+
+        ``listed`` is the journal's digest, ``proven`` the whole one that the bytes turned out to have.
+        """
+        decoded = _read(journal) if proven.names_content else None
+        if decoded is not None and decoded.header is not None and decoded.header.digest == listed:
+            self.keep(replace(decoded.header, digest=proven), claims(decoded.records))
 
     def keep(self, header: Header, records: Iterable[Record]) -> None:
         """Remember a content by its ranges, each inside one segment."""

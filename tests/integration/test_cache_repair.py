@@ -217,6 +217,22 @@ def test_a_local_folder_is_mended_once_it_is_said_what_it_holds(desk):
     right(folder)
 
 
+def test_a_repair_of_a_folder_that_fails_is_no_success(desk):
+    folder = desk.folder / "model"
+    desk.run("fetch", "org/name", "--local-dir", str(folder))
+    shutil.rmtree(desk.caches.hub)
+    flip(folder / "model.safetensors", 9_000_000)
+    held = (folder / "model.safetensors").read_bytes()
+    lost = {"CHUNKDL_ORIGIN": "http://127.0.0.1:9", "CHUNKDL_STATE_DIR": str(desk.folder / "fresh")}
+    answer = desk.json("verify", str(folder), "--repair", "--as", "org/name", code=5, **lost)
+    assert answer["repair"]["errors"]
+    assert [each["state"] for each in answer["findings"]] == ["damaged"]
+    assert (folder / "model.safetensors").read_bytes() == held
+    assert [each["state"] for each in desk.json("verify", str(folder), code=5)["findings"]] == ["damaged"]
+    desk.run("verify", str(folder), "--repair", "--as", "org/name")
+    right(folder)
+
+
 class TestCheckpoints:
     """Files among torch's checkpoints, from a server of their own."""
 
@@ -245,9 +261,15 @@ class TestCheckpoints:
         offline = desk.json("verify", "--repair", code=5, HF_HUB_OFFLINE="1")
         assert checkpoints.url_of(host, name) in offline["repair"]["would_fetch"][0]
         assert path.read_bytes() == held
-        assert len(desk.json("verify", "--repair")["mended"]) == 1
+        mended = desk.json("verify", f"torch:{placed}", "--repair")
+        assert (len(mended["mended"]), mended["findings"]) == (1, [])
+        assert mended["repair"]["bytes_fetched"] <= SEGMENT
         assert checkpoints.CONTENT.first_difference(path.read_bytes()) is None
         assert [each.name for each in path.parent.iterdir()] == [placed]
+        receipt = desk.folder / "state" / "receipts" / f"{checkpoints.CONTENT.sha256}.journal"
+        assert receipt.exists()
+        desk.run("cache", "rm", f"torch:{placed}", "--yes")
+        assert not receipt.exists()
 
     def test_one_that_was_replaced_upstream_is_left_as_it_is(self, desk, host):
         url = checkpoints.url_of(host, "bare.pth")
@@ -259,6 +281,7 @@ class TestCheckpoints:
         host.repos = [other]
         answer = desk.json("verify", "--repair", code=5)
         assert answer["repair"]["errors"]
+        assert [each["state"] for each in answer["findings"]] == ["damaged"]
         assert path.read_bytes() == held
 
     def test_torchvisions_own_may_come_from_a_mirror_of_its_host(self, desk, host):

@@ -275,3 +275,32 @@ def test_a_watcher_that_fails_stops_nothing_and_no_other_watcher(scene, serve, c
         downloader.fetch("org/name", on_event=broken)
     assert scene.told(chunkdl.ReferencePlaced)
     assert "RuntimeError: a bug of the caller's" in caplog.text
+
+
+def test_a_plan_says_what_a_fetch_would_do_and_fetches_nothing(scene, serve, tmp_path):
+    repo = small_repo()
+    mirror = serve(repo)
+    settings = scene.settings(mirror)
+    heard = []
+    plan = chunkdl.plan("org/name", settings=settings, on_event=heard.append)
+    assert isinstance(plan, chunkdl.Plan)
+    assert plan.artifact.commit == repo.commit
+    assert plan.bytes_to_fetch == plan.bytes_total > 0
+    assert [each.plan for each in heard if isinstance(each, chunkdl.ReferencePlanned)] == [plan]
+    assert mirror.bytes_served == 0
+    assert not settings.cache_dir.exists()
+    result = chunkdl.fetch("org/name", settings=settings)
+    assert {each.path for each in result.files} == {each.path for each in plan.chosen}
+    for now in (settings, replace(settings, offline=True, offline_because="--offline")):
+        after = chunkdl.plan("org/name", settings=now)
+        assert (after.bytes_to_fetch, after.bytes_reused) == (0, plan.bytes_total)
+
+
+async def test_a_plan_that_cannot_be_made_fails_as_a_fetch_does(scene, serve):
+    settings = scene.settings(serve(small_repo()))
+    with pytest.raises(chunkdl.FetchFailed) as failure:
+        await chunkdl.aplan("org/nothing", settings=settings)
+    assert (failure.value.exit_code, type(failure.value.__cause__)) == (3, ArtifactNotFound)
+    with pytest.raises(chunkdl.FetchFailed) as missed:
+        chunkdl.plan("org/name", settings=replace(settings, offline=True, offline_because="HF_HUB_OFFLINE"))
+    assert missed.value.code == "offline"

@@ -127,7 +127,11 @@ def test_the_address_may_be_silent_if_a_mirror_stands_in_for_it(desk, elsewhere,
     assert (result["authority"], result["path"]) == ("lock", str(elsewhere.checkpoint))
     assert result["files"][0]["digest"] == f"sha256:{CONTENT.sha256}"
     assert CONTENT.first_difference(elsewhere.checkpoint.read_bytes()) is None
-    assert elsewhere.run("fetch", "--locked", str(desk.path), HF_HUB_OFFLINE="1") == f"{elsewhere.checkpoint}\n"
+    offline = ("fetch", "--locked", str(desk.path), "--offline")
+    assert elsewhere.run(*offline) == f"{elsewhere.checkpoint}\n"
+    shown = elsewhere.run(*offline, "--dry-run")
+    assert "0 B to fetch, 24.0 MiB here already" in shown
+    assert elsewhere.json(*offline, "--dry-run")["results"][0]["path"] is None
 
 
 def test_bytes_that_are_not_the_locked_ones_end_with_5_and_nothing_is_placed(desk, elsewhere, tiny):
@@ -203,6 +207,17 @@ def test_sums_leave_out_what_is_no_sha256(desk, tiny):
 
 
 SCOPED = {"config.json": b"{}", "model.safetensors": SeededContent(5, 5 << 20)}
+
+
+def test_prune_keeps_what_the_lock_names_until_the_lock_is_gone(desk, tiny):
+    desk.run("fetch", tiny)
+    desk.lock(tiny)
+    prune = ("cache", "prune", "--max-size", "1K", "--yes")
+    desk.run(*prune)
+    assert desk.checkpoint.exists()
+    desk.path.unlink()
+    desk.run(*prune)
+    assert not desk.checkpoint.exists()
 
 
 class TestModelScope:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from chunkdl.core.drift import drift
 from chunkdl.errors import UsageError
 from chunkdl.identify.lockfile import Lock, LockedArtifact, LockedSelection, decode_lock, encode_lock
-from chunkdl.model import Digest, DigestAlgorithm, Reference, RemoteFile, RepoType
+from chunkdl.identify.references import parse_reference
+from chunkdl.model import Digest, DigestAlgorithm, Hub, Reference, RemoteFile, RepoType
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 names = st.text(st.characters(categories=("L", "N"), include_characters="._- '\"é"), min_size=1, max_size=12)
@@ -45,7 +46,27 @@ artifacts = st.builds(
         st.booleans(),
     ),
 )
-locks = st.lists(artifacts, max_size=3).map(lambda each: Lock(tuple(each)))
+prefixes = st.binary(min_size=4, max_size=31).map(lambda raw: Digest(DigestAlgorithm.SHA256_PREFIX, raw.hex()))
+single = st.builds(
+    lambda ref, hub, name, digest, size, at: LockedArtifact(
+        ref,
+        Reference(ref, "tiny", path=name, hub=hub, url=f"https://host.example/{name}"),
+        "tiny",
+        "",
+        "host.example",
+        False,
+        at,
+        LockedSelection(),
+        (RemoteFile(name, size, digest),),
+    ),
+    texts,
+    st.sampled_from((Hub.TORCH, Hub.URL)),
+    st.from_regex(r"[a-z]{1,8}\.pth", fullmatch=True),
+    prefixes | st.binary(min_size=32, max_size=32).map(lambda raw: Digest(DigestAlgorithm.SHA256, raw.hex())),
+    st.integers(0, 1 << 50),
+    st.integers(0, 4_000_000_000).map(float),
+)
+locks = st.lists(artifacts | single, max_size=3).map(lambda each: Lock(tuple(each)))
 
 BERT = LockedArtifact(
     "bert-base-uncased",
@@ -108,6 +129,62 @@ def test_the_form_is_readable():
     ]
 
 
+TINY = LockedArtifact(
+    "torch:tiny",
+    Reference(
+        "torch:tiny", "tiny", path="tiny-0123abcd.pth", hub=Hub.TORCH, url="https://host.example/tiny-0123abcd.pth"
+    ),
+    "tiny.V1",
+    "",
+    "torchvision 0.29.1",
+    True,
+    1_790_000_000.0,
+    LockedSelection(),
+    (RemoteFile("tiny-0123abcd.pth", 7, Digest(DigestAlgorithm.SHA256_PREFIX, "0123abcd")),),
+)
+
+
+def test_a_single_file_says_its_address_and_no_commit():
+    assert encode_lock(Lock((TINY,))).splitlines()[3:-3] == [
+        "[[artifact]]",
+        'ref = "torch:tiny"',
+        'hub = "torch"',
+        'repo = "tiny"',
+        'url = "https://host.example/tiny-0123abcd.pth"',
+        'canonical = "tiny.V1"',
+        'authority = "torchvision 0.29.1"',
+        "authenticated = true",
+        "public = true",
+        "locked_at = 2026-09-21T14:13:20Z",
+        "left_out = 0",
+        "files = [",
+        '  { path = "tiny-0123abcd.pth", size = 7, digest = "sha256-prefix:0123abcd" },',
+        "]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("torch:tiny", "torch:tiny"),
+        ("tiny", None),
+        ("torch:other", None),
+        ("https://host.example/tiny-0123abcd.pth", None),
+        ("https://elsewhere.example/tiny-0123abcd.pth", None),
+        ("hf://bert-base-uncased", "bert-base-uncased"),
+        ("datasets/bert-base-uncased", None),
+        ("hf://org/name@v2", "org/name@v2"),
+        ("hf://org/name@v3", "org/name@v1"),  # which then says that it fixes v1
+    ],
+)
+def test_the_same_typed_otherwise_is_found_and_nothing_else(typed, found):
+    versions = [
+        replace(BERT, ref=f"org/name@{each}", reference=parse_reference(f"org/name@{each}")) for each in ("v1", "v2")
+    ]
+    entry = Lock((BERT, TINY, *versions)).like(parse_reference(typed))
+    assert (entry and entry.ref) == found
+
+
 def sealed(body):
     return f'{body}\n[seal]\nsha256 = "{hashlib.sha256(body.encode()).hexdigest()}"\n'
 
@@ -133,6 +210,50 @@ def test_a_sealed_lock_with_impossible_contents_is_refused(old, new):
     assert old in body
     with pytest.raises(UsageError, match="holds what cannot be"):
         decode_lock(sealed(body.replace(old, new)), "chunkdl.lock")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('url = "https://host.example/tiny', 'url = "http://host.example/tiny'),
+        ('url = "https://host.example/tiny-0123abcd.pth"\n', ""),
+        ('hub = "torch"', 'hub = "else"'),
+        ('hub = "torch"\n', ""),
+        ('path = "tiny-0123abcd.pth"', 'path = "nested/tiny-0123abcd.pth"'),
+        ('path = "tiny-0123abcd.pth"', 'path = "../tiny-0123abcd.pth"'),
+        ("sha256-prefix:0123abcd", f"unproven:{'a' * 64}"),
+    ],
+)
+def test_a_sealed_lock_with_an_impossible_file_is_refused(old, new):
+    body = encode_lock(Lock((TINY,))).rpartition("\n[seal]")[0]
+    assert old in body
+    with pytest.raises(UsageError, match="holds what cannot be"):
+        decode_lock(sealed(body.replace(old, new)), "chunkdl.lock")
+
+
+@pytest.mark.parametrize("digest", ["sha256-prefix:45a2321a", f"unproven:{'a' * 64}"])
+def test_a_repository_is_not_locked_by_less_than_whole_digests(digest):
+    body = encode_lock(Lock((BERT,))).rpartition("\n[seal]")[0]
+    with pytest.raises(UsageError, match="does not fix"):
+        decode_lock(sealed(body.replace("git-sha1:45a2321a7ecfdaaf60a6c1fd7f5463994cc8907d", digest)), "chunkdl.lock")
+
+
+def sized(size, text):
+    return [RemoteFile("x.pth", size, Digest.parse(text))]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "drifts"),
+    [
+        (sized(5, "sha256-prefix:0123abcd"), sized(5, f"sha256:0123abcd{'0' * 56}"), False),
+        (sized(5, f"sha256:0123abcd{'0' * 56}"), sized(5, "sha256-prefix:0123abcd"), False),
+        (sized(5, f"sha256:0123abcd{'0' * 56}"), sized(6, "sha256-prefix:0123abcd"), True),
+        (sized(5, f"sha256:1123abcd{'0' * 56}"), sized(5, "sha256-prefix:0123abcd"), True),
+        (sized(5, f"git-sha1:0123abcd{'0' * 32}"), sized(5, "sha256-prefix:0123abcd"), True),
+    ],
+)
+def test_digits_that_agree_are_no_drift_if_the_lengths_do(before, after, drifts):
+    assert bool(drift(before, after)) is drifts
 
 
 @given(files, files)

@@ -57,10 +57,10 @@ class TrialServer:
             [sys.executable, PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def run(self, folder: Path, *urls: str, flags=(), environ=(), **more) -> Ending:
-        """``chunkdl fetch org/name`` with its cache and state below ``folder``."""
+    def run(self, folder: Path, *urls: str, ref="org/name", flags=(), environ=(), **more) -> Ending:
+        """``chunkdl fetch`` of ``ref`` with its cache and state below ``folder``."""
         mirrors = [argument for url in urls[1:] for argument in ("--mirror", url)] or ["--no-mirrors"]
-        argv = ["fetch", "org/name", "--origin", urls[0], *mirrors, "--progress", "none", *flags]
+        argv = ["fetch", ref, "--origin", urls[0], *mirrors, "--progress", "none", *flags]
         places = {"HF_HUB_CACHE": str(folder / "hub"), "CHUNKDL_STATE_DIR": str(folder / "state")}
         trial = {"argv": argv, "environ": {**places, **dict(environ)}, "limit_s": LIMIT_S, **more}
         self._process.stdin.write(json.dumps(trial) + "\n")

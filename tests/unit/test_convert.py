@@ -287,3 +287,14 @@ def test_what_a_killed_conversion_left_is_named(model, cache):
     left.mkdir()
     (told,) = leftovers(plan)
     assert told.startswith(f"{left} is left")
+
+
+def test_several_variants_without_plain_weights_say_what_convert_can_take(tmp_path, cache):
+    folder = tmp_path / "work" / "variants"
+    for name in ("model.fp16.safetensors", "model.bf16.safetensors"):
+        write_tensors(folder / name, {"a": numbers(4)})
+    with pytest.raises(ArtifactNotFound) as refused:
+        planned(folder, cache)
+    assert "several variants and no plain weights, and convert takes one whole set" in refused.value.message
+    assert "--variant" not in refused.value.message
+    assert "fetch the repository without --variant" in refused.value.hint

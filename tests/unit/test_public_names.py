@@ -58,6 +58,12 @@ def test_everything_that_can_be_wished_is_a_keyword_of_its_own(function):
     assert {each.kind for name, each in parameters.items() if name != "reference"} == {inspect.Parameter.KEYWORD_ONLY}
 
 
+@pytest.mark.parametrize("function", [chunkdl.plan, chunkdl.aplan], ids=["plan", "aplan"])
+def test_a_plan_takes_what_a_fetch_does_but_pace(function):
+    pace = {"limit_rate_bytes_per_s", "connections"}
+    assert set(inspect.signature(function).parameters) == set(inspect.signature(chunkdl.fetch).parameters) - pace
+
+
 def test_every_flag_of_the_settings_has_its_keyword():
     flags = {each.name for each in fields(Flags)} - {"no_mirrors"}  # mirrors=[]
     assert flags <= {each.name for each in fields(chunkdl.SourceOptions)}

@@ -45,8 +45,16 @@ def test_a_journal_becomes_a_receipt_with_one_record_a_range(tmp_path):
     header = Header(DIGEST, len(DATA), 4 * MIB)
     old, new = (Record(ByteRange(0, stop), bytes([stop % 256]) * 16, "h") for stop in (10, 20))
     (tmp_path / "journal").write_bytes(encode_header(header) + encode_record(old) + encode_record(new))
-    Receipts(tmp_path).keep_journal(tmp_path / "journal", DIGEST)
+    Receipts(tmp_path).keep_journal(tmp_path / "journal", DIGEST, DIGEST)
     assert Receipts(tmp_path).find(DIGEST).records == (new,)
+
+
+def test_a_journal_of_less_than_a_digest_becomes_the_receipt_of_the_whole_one(tmp_path):
+    listed = Digest(DigestAlgorithm.SHA256_PREFIX, DIGEST.hex[:8])
+    record = Record(ByteRange(0, 10), bytes(16), "h")
+    (tmp_path / "journal").write_bytes(encode_header(Header(listed, len(DATA), 4 * MIB)) + encode_record(record))
+    Receipts(tmp_path).keep_journal(tmp_path / "journal", listed, DIGEST)
+    assert Receipts(tmp_path).find(DIGEST).records == (record,)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +63,7 @@ def test_a_journal_becomes_a_receipt_with_one_record_a_range(tmp_path):
 def test_a_journal_of_another_content_or_of_an_unproven_one_is_no_receipt(tmp_path, digest):
     header = Header(digest if digest.names_content is False else DIGEST, len(DATA), 4 * MIB)
     (tmp_path / "journal").write_bytes(encode_header(header))
-    Receipts(tmp_path).keep_journal(tmp_path / "journal", digest)
+    Receipts(tmp_path).keep_journal(tmp_path / "journal", digest, digest)
     assert Receipts(tmp_path).find(digest) is None
 
 
