@@ -13,7 +13,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from chunkdl.observe import CorruptionFound, FilePlaced, Notice, Progress, ReferencePlaced, ReferencePlanned
-from chunkdl.spelling import printable, spell_bytes, spell_count, spell_duration, spell_rate, spell_share
+from chunkdl.spelling import (
+    printable,
+    spell_bytes,
+    spell_count,
+    spell_duration,
+    spell_rate,
+    spell_reference,
+    spell_share,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -214,7 +222,9 @@ def describe(event: WatchedEvent) -> tuple[str, str] | None:
 
 def _spell_planned(event: ReferencePlanned) -> str:
     plan = event.plan
-    parts = [f"{event.reference}: {spell_count(len(plan.chosen), 'file')}, {spell_bytes(plan.bytes_total)}"]
+    parts = [
+        f"{spell_reference(event.reference)}: {spell_count(len(plan.chosen), 'file')}, {spell_bytes(plan.bytes_total)}"
+    ]
     if plan.bytes_reused:
         parts.append(f"{spell_bytes(plan.bytes_reused)} here already")
     if plan.left_out:

@@ -65,6 +65,16 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
 
 
+def spell_reference(text: str) -> str:
+    """What was typed, without what may be a secret in an address: a password, and what stands behind ``?`` or ``#``."""
+    scheme, there, rest = text.partition("://")
+    if not there:
+        return text
+    base, question, _ = rest.partition("#")[0].partition("?")
+    host, slash, path = base.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{'?...' if question else ''}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The one of ``known`` that a mistyped ``word`` probably means; None if none is like it."""
     from difflib import get_close_matches  # noqa: PLC0415  only who has mistyped waits for it

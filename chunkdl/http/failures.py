@@ -81,7 +81,7 @@ def exchange_errors(exchange: Exchange, of_socks: tuple[type[Exception], ...] = 
     try:
         yield
     except of_socks as error:
-        raise _refused_by_proxy(exchange, 0, _said(error)) from error
+        raise _of_socks(error, exchange) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise _translated(error, exchange) from error
 
@@ -110,6 +110,13 @@ def _translated(error: Exception, exchange: Exchange) -> TransportError:
         return RedirectRefused(f"{name} redirects into a private network: {private}", mirror=name)
     kind, text, hint = next((row[1:] for row in _ROWS if isinstance(error, row[0])), _OTHER)
     return _failed(exchange, text, hint, said=_said(error), kind=kind)
+
+
+def _of_socks(error: Exception, exchange: Exchange) -> ConnectFailed:
+    cause = error.__cause__  # a refusal of the system has a number, one of the proxy's has none
+    if isinstance(cause, OSError) and cause.errno:
+        return _proxy_away(exchange, os.strerror(cause.errno))
+    return _refused_by_proxy(exchange, 0, _said(error))
 
 
 def _failed(
@@ -150,7 +157,9 @@ def _proxy_untrusted(exchange: Exchange, said: str) -> ConnectFailed:
 
 def _where(exchange: Exchange) -> str:
     """Where the proxy was named."""
-    return "HTTPS_PROXY" if exchange.mirror.proxy == "env" else "the mirror's proxy"
+    if exchange.mirror.proxy != "env":
+        return "the mirror's proxy"
+    return "ALL_PROXY and HTTPS_PROXY" if (exchange.proxy or "").startswith("socks") else "HTTPS_PROXY"
 
 
 def _said(error: Exception) -> str:

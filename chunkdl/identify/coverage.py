@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from chunkdl.errors import ArtifactNotFound, ChunkdlError, TransportError
+from chunkdl.errors import ArtifactNotFound, ChunkdlError, ConnectFailed, HTTPStatus, Stalled, TransportError
 from chunkdl.identify.answers import RepoInfo
 from chunkdl.identify.asking import ask, mirror_hub
 from chunkdl.identify.content_search import cover_by_content
@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 
     OnMirror = Callable[[MirrorCoverage], None]
 
-# Pauses before asking again a mirror that failed in transport: some answer one request in ten.
-_PAUSES_S = (1.0, 4.0)
+# Pauses before asking again a mirror that failed in transport: some answer one request in ten, and one that is away
+# when a long run begins may be back within the hour. The last pause lasts; whoever asks ends it with the transfer, and
+# a day of asking is the end of it in any case.
+_PAUSES_S = (1.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+_TRIES_MAX = 1440
+# Who answers nonsense is there, and may send a great deal of it: that is not listened to every minute.
+_NONSENSE_MAX = 3
+_AWAY = (ConnectFailed, Stalled, HTTPStatus)
 _MAX_AT_ONCE = 8  # mirrors asked at once; there are rarely more than three
 
 
@@ -43,20 +49,24 @@ async def ask_mirrors(
 ) -> None:
     """Ask each of ``mirrors`` for the artifact's commit and call ``on_mirror`` once for each, in any order.
 
-    Never fails for a mirror's fault: whoever does not answer is reported with that as its ``lag``.
+    Never fails for a mirror's fault: whoever does not answer is asked again and again, and when this is cancelled, or
+    at last gives up, reported with that as its ``lag``.
     """
     places = asyncio.Semaphore(_MAX_AT_ONCE)
 
+    async def once(mirror: Mirror) -> MirrorCoverage:
+        async with places:
+            return await _covered(artifact, mirror, client, settings)
+
     async def one(mirror: Mirror) -> None:
         failures: list[ChunkdlError] = []
-        async with places:
-            try:
-                covered = await _cover(artifact, mirror, client, settings, sleep, failures)
-            except asyncio.CancelledError:
-                if failures:  # nobody waits for its next chance: why it gave nothing is known all the same
-                    on_mirror(_silent(mirror, failures[-1]))
-                raise
-            on_mirror(covered)
+        try:
+            covered = await _cover(mirror, lambda: once(mirror), sleep, failures)
+        except asyncio.CancelledError:
+            if failures:  # nobody waits for its next chance: why it gave nothing is known all the same
+                on_mirror(_silent(mirror, failures[-1]))
+            raise
+        on_mirror(covered)
 
     async with asyncio.TaskGroup() as group:
         for each in mirrors:
@@ -64,27 +74,26 @@ async def ask_mirrors(
 
 
 async def _cover(
-    artifact: Artifact,
     mirror: Mirror,
-    client: MetadataClient,
-    settings: Settings,
+    once: Callable[[], Awaitable[MirrorCoverage]],
     sleep: Callable[[float], Awaitable[None]],
     failures: list[ChunkdlError],
 ) -> MirrorCoverage:
-    """What ``mirror`` may be asked for; ``failures`` is told of every try that failed."""
+    """What ``mirror`` may be asked for; ``failures`` holds the latest that may pass."""
     if mirror.kind is MirrorKind.STATIC:
         return MirrorCoverage(mirror, has_commit=True)  # a folder knows no commits: digests alone judge it
-    for pause_s in (*_PAUSES_S, None):
+    for number in range(_TRIES_MAX):
         try:
-            return await _covered(artifact, mirror, client, settings)
+            return await once()
         except TransportError as error:
-            failures.append(error)
-            if pause_s is None or not error.retryable:
+            nonsense = not isinstance(error, _AWAY) and number + 1 >= _NONSENSE_MAX
+            if nonsense or not error.retryable:
                 return _silent(mirror, error)
+            failures[:] = [error]
         except ChunkdlError as error:
             return _silent(mirror, error)
-        await sleep(pause_s)
-    raise AssertionError("the last try always returns")
+        await sleep(_PAUSES_S[min(number, len(_PAUSES_S) - 1)])
+    return _silent(mirror, failures[-1])
 
 
 async def _covered(artifact: Artifact, mirror: Mirror, client: MetadataClient, settings: Settings) -> MirrorCoverage:
@@ -103,4 +112,4 @@ async def _covered(artifact: Artifact, mirror: Mirror, client: MetadataClient, s
 
 
 def _silent(mirror: Mirror, error: ChunkdlError) -> MirrorCoverage:
-    return MirrorCoverage(mirror, has_commit=False, lag=f"not used: {error.message}")
+    return MirrorCoverage(mirror, has_commit=False, lag=f"not used: {error.message}", silent=True)

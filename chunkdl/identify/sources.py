@@ -27,7 +27,8 @@ class MirrorCoverage:
     ``elsewhere`` names the contents that it proved to hold all the same: path in the artifact →
     (commit, path) on that mirror; ``urls`` does the same for mirrors whose addresses are not the hub's: path in
     the artifact → whole URL. ``validator`` is then what every answer must bear (see ``Source``). ``refused`` are paths
-    that it lists with another digest or not at all. ``notice`` is what a person should know besides.
+    that it lists with another digest or not at all. ``notice`` is what a person should know besides. ``silent``: it
+    gave no answer, which may pass.
     """
 
     mirror: Mirror
@@ -38,6 +39,7 @@ class MirrorCoverage:
     urls: Mapping[str, str] | None = None
     notice: Notice | None = None
     validator: str = ""
+    silent: bool = False
 
     @property
     def useful(self) -> bool:

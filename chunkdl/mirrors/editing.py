@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+# A proxy's URL in it may hold a password.
+_OWN = 0o600
+
 TableLike = TypeVar("TableLike", bound="tomlkit.items.Table | tomlkit.items.InlineTable")
 
 
@@ -76,14 +79,16 @@ def _filled(table: TableLike, values: Mapping[str, Any]) -> TableLike:
 def save(path: Path, text: str) -> None:
     """Put ``text`` at ``path``, through a link to where the file really is, with the mode that it had.
 
+    A new file is its owner's alone.
+
     Raises:
         StoreError: the folder or the file cannot be written.
     """
     real = path.resolve()
     with store_errors(real):
         real.parent.mkdir(parents=True, exist_ok=True)
-        mode = real.stat().st_mode if real.exists() else None
+        mode = real.stat().st_mode & 0o7777 if real.exists() else _OWN
         with replacing(real) as fd:
-            if mode is not None and hasattr(os, "fchmod"):
-                os.fchmod(fd, mode & 0o7777)
+            if hasattr(os, "fchmod"):
+                os.fchmod(fd, mode)
             write_all(fd, text.encode(), 0)

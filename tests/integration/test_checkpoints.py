@@ -15,6 +15,7 @@ from chunkdl.observe import Progress
 from chunkdl.settings.declared import ANY_ADDRESS
 from chunkdl.testing import SeededContent, fault
 from tests.support.checkpoints import CONTENT, NAME, PREFIX, SIZE, folder_of, server, settings_for, url_of
+from tests.support.outside import Traveller
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "fixtures" / "report.schema.json").read_text())
 OTHER = SeededContent(8, SIZE)
@@ -65,6 +66,13 @@ def test_a_checkpoint_is_proven_by_its_name_and_placed_where_torch_looks(host, t
     assert CONTENT.first_difference(path.read_bytes()) is None
     assert [each.name for each in path.parent.iterdir()] == [NAME]
     assert (report.results[0].commit, report.results[0].revision) == (None, None)
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_the_signature_of_an_address_is_in_no_line_for_people(host, tmp_path, more):
+    ended = Traveller(tmp_path, "hidden").run("fetch", f"{url_of(host)}?sig=hidden", *more)
+    assert ended.code == 0, ended.said
+    assert f"{url_of(host)}?..." in ended.said
 
 
 def test_the_mode_is_what_the_umask_leaves(host, tmp_path):

@@ -204,6 +204,15 @@ def test_socks_resolves_names_at_the_far_end(traveller, socks, origin, scheme, v
     assert origin.place in socks.reached()
 
 
+def test_a_socks_server_that_is_not_there(traveller, origin):
+    ended = traveller.run(*from_origin(origin), ALL_PROXY="socks5h://me:hidden@127.0.0.1:9")
+    error = error_of(ended)
+    assert ended.code == 4
+    assert "the proxy socks5h://127.0.0.1:9 cannot be reached (Connection refused)" in error["message"]
+    assert error["hint"].startswith("check ALL_PROXY")
+    assert "hidden" not in ended.said
+
+
 def test_a_socks_server_that_refuses_is_named(traveller, socks, origin):
     for credentials in ("", "walker:wrong-one"):
         ended = traveller.run(*from_origin(origin), ALL_PROXY=socks.url("socks5h", credentials))

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KILLS = 50 * FACTOR
-RATE = 24 << 20  # bytes a second of all mirrors of a mixture together
+RATE = 32 << 20  # bytes a second of all mirrors of a mixture together
 SIZE = 12 << 20
 FILES = 3
 START_S = 0.35  # of the interpreter, and nothing is asked for yet
-LIVES_S = 1.0  # at most, after that
+LIVES_S = 0.7  # at most, after that
 # A kill may lose what half a second brought, and what lay in socket buffers or on its way to the disk.
 FLUSH_S = 0.5
 IN_FLIGHT_BYTES = 4 << 20

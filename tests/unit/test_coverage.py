@@ -1,12 +1,13 @@
 import asyncio
 
-from hub_stage import FILES, NOW, ORIGIN, REPO, Hubs, known, mirror, refused, settings
+from hub_stage import FILES, NOW, ORIGIN, REPO, Answer, Hubs, known, mirror, refused, settings
 
 from chunkdl.errors import ConnectFailed
 from chunkdl.identify.authority import ask_mirrors, identify
 from chunkdl.identify.references import parse_reference
 from chunkdl.model import Mirror, MirrorKind
 from chunkdl.testing import HubRepo
+from tests.support.peers import turns_until
 
 A = mirror("a")
 OLD = HubRepo("org/name", {**FILES, "config.json": b"{ }"}, last_modified="2023-01-01T00:00:00.000Z")
@@ -61,13 +62,61 @@ def test_one_without_the_repository_says_so(tmp_path):
     assert pauses == []
 
 
-def test_one_that_fails_is_asked_again_a_few_times(tmp_path):
+def test_one_that_fails_is_asked_again_and_comes_back_into_a_long_run(tmp_path):
     pauses = []
     coverage, _ = cover(tmp_path, [ConnectFailed("a: reset"), refused(503), REPO], pauses=pauses)
     assert coverage.has_commit
     assert pauses == [1.0, 4.0]
-    coverage, _ = cover(tmp_path, ConnectFailed("a: reset"))
+    pauses = []
+    coverage, _ = cover(tmp_path, [*[ConnectFailed("a: refused")] * 60, REPO], pauses=pauses)
+    assert coverage.has_commit
+    assert sum(pauses) > 3000, "away for most of an hour, and seldom asked"
+    assert max(pauses) == 60.0
+
+
+def test_one_that_answers_nonsense_is_listened_to_three_times(tmp_path):
+    pauses = []
+    coverage, _ = cover(tmp_path, Answer(body=b"<html>"), pauses=pauses)
+    assert coverage.silent
+    assert pauses == [1.0, 4.0]
+
+
+def test_one_that_never_answers_is_given_up_in_the_end(tmp_path):
+    pauses = []
+    coverage, _ = cover(tmp_path, ConnectFailed("a: reset"), pauses=pauses)
     assert coverage.lag == "not used: a: reset"
+    assert coverage.silent
+    assert 80_000 < sum(pauses) < 90_000, "a day"
+
+
+def test_those_who_are_away_keep_nobody_else_from_being_asked(tmp_path):
+    """Eight are asked at once; ten that wait for their next chance take no place."""
+    of = settings(tmp_path)
+    away = [mirror(f"away{number}") for number in range(10)]
+    hubs = Hubs({ORIGIN: REPO, "https://late.example": REPO} | {each.url: ConnectFailed("away") for each in away})
+    seen = []
+
+    async def run():
+        found = await identify(parse_reference("org/name"), settings=of, client=hubs, known=known(of), now=NOW)
+        never = asyncio.Event()
+        asking = asyncio.create_task(
+            ask_mirrors(
+                found.artifact,
+                [*away, mirror("late")],
+                client=hubs,
+                settings=of,
+                on_mirror=seen.append,
+                sleep=lambda _: never.wait(),
+            )
+        )
+        await turns_until(lambda: seen)
+        asking.cancel()
+        await asyncio.wait([asking])
+
+    asyncio.run(run())
+    assert seen[0].mirror.name == "late"
+    assert all(each.silent for each in seen[1:])
+    assert len(seen) == 11
 
 
 def test_one_that_refuses_for_good_is_asked_once(tmp_path):

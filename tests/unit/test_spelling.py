@@ -2,7 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chunkdl.spelling import percent, printable, spell_bytes, spell_count, spell_duration, spell_rate
+from chunkdl.spelling import (
+    percent,
+    printable,
+    spell_bytes,
+    spell_count,
+    spell_duration,
+    spell_rate,
+    spell_reference,
+)
 
 
 @pytest.mark.parametrize(
@@ -63,3 +71,20 @@ def test_printable_is_one_line_without_control_characters(text):
 
 def test_names_in_any_script_stay_readable():
     assert printable("模型-модель") == "模型-модель"
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("org/name@v1", "org/name@v1"),
+        ("ms:org/name", "ms:org/name"),
+        ("https://h.example/a/b.pth", "https://h.example/a/b.pth"),
+        ("https://me:hidden@h.example/b.pth", "https://h.example/b.pth"),
+        ("https://h.example/b.pth?X-Amz-Signature=hidden", "https://h.example/b.pth?..."),
+        ("https://h.example/b.pth?a=hidden#sha256=00", "https://h.example/b.pth?..."),
+        ("https://h.example?hidden", "https://h.example?..."),
+        ("https://h.example/a@b/c", "https://h.example/a@b/c"),
+    ],
+)
+def test_a_reference_shows_no_secret_of_an_address(typed, shown):
+    assert spell_reference(typed) == shown
