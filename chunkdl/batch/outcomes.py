@@ -14,8 +14,9 @@ _TRANSIENT = frozenset({4, 6})
 # The first pause, doubled each time up to the last: a mirror that is restarted is back in a minute, one that died
 # for the night is asked twice an hour. Jitter keeps machines that share an outage from returning together.
 _FIRST_PAUSE_S = 60.0
-_LONGEST_PAUSE_S = 1800.0
+_LONGEST_BASE_S = 1800.0
 _JITTER = 0.2
+LONGEST_PAUSE_S = _LONGEST_BASE_S * (1.0 + _JITTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +81,5 @@ class Outcome:
 
 def pause_s(failures: int, jitter: float) -> float:
     """How long to leave a job alone after ``failures`` (1 or more) in a row; ``jitter`` in [0, 1)."""
-    base = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** (min(failures, 32) - 1))
+    base = min(_LONGEST_BASE_S, _FIRST_PAUSE_S * 2.0 ** (min(failures, 32) - 1))
     return base * (1.0 + _JITTER * (2.0 * jitter - 1.0))

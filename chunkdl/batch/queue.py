@@ -192,6 +192,12 @@ class Queue:
             )
             return left
 
+    def set_times(self, times: Mapping[str, float]) -> None:
+        """Let waiting jobs (by id) run from other times on."""
+        with told(self.path), transaction(self._database):
+            for job_id, not_before in times.items():
+                self._write("UPDATE jobs SET not_before = ? WHERE id = ? AND state = 'waiting'", (not_before, job_id))
+
     def begin(self, job_id: str, now: float) -> int | None:
         """Mark it running; the attempt's number, or None if it was cancelled meanwhile."""
         with told(self.path), transaction(self._database):

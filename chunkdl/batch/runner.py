@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from chunkdl.batch.accounts import Accounts
 from chunkdl.batch.choosing import choose
+from chunkdl.batch.clocks import overdue_by_clock
 from chunkdl.batch.deadlines import late
-from chunkdl.batch.ending import Ending, Mode, ending_of
+from chunkdl.batch.ending import Ending, ending_of
 from chunkdl.batch.job import Job, JobKind, JobState
 from chunkdl.batch.moment import JobMoment, Moment
 from chunkdl.batch.outcomes import Outcome
@@ -33,16 +34,16 @@ from chunkdl.pipeline.options import FetchOptions
 from chunkdl.pipeline.pool import pooled
 from chunkdl.pipeline.session import receive_buffer_bytes
 from chunkdl.settings import load_settings
-from chunkdl.spelling import spell_bytes, spell_rate
+from chunkdl.spelling import spell_bytes, spell_count, spell_rate
 from chunkdl.transfer.limiter import RateLimiter
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from chunkdl.batch.bookkeeping import Books
     from chunkdl.batch.moment import Watcher
-    from chunkdl.batch.policy import Policy
+    from chunkdl.batch.orders import Orders
     from chunkdl.observe import Observer, WatchedEvent
     from chunkdl.pipeline.pool import Pool
 
@@ -53,27 +54,6 @@ _IDLE_LOOK_S = 5.0
 # Deadlines slip by the hour, not by the second.
 _DEADLINE_LOOK_S = 60.0
 _NOTICES_KEPT = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Orders:
-    """What a run is told.
-
-    Args:
-        mode: when to end.
-        until: end then at the latest, seconds since the epoch; None for no such time.
-        policy: asked at each look with what the queue remembers of the last manifest, so that it may change; raises
-            ``UsageError`` where it is not valid.
-        environ: of this process.
-        on_job_done, on_window_closed: told afterwards, each with values for a hook.
-    """
-
-    mode: Mode
-    until: float | None
-    policy: Callable[[str | None], Policy]
-    environ: Mapping[str, str]
-    on_job_done: Callable[[Job], Awaitable[None]]
-    on_window_closed: Callable[[], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -123,6 +103,7 @@ class Runner:
         self._notices: deque[Notice] = deque(maxlen=_NOTICES_KEPT)
         self._told = 0
         self._forecast_at = 0.0
+        self._seen_at = float("inf")  # as if the clock had been anywhere before
         self._worked = self._was_open = self._heeded = False
 
     def nudge(self) -> None:
@@ -153,6 +134,7 @@ class Runner:
     async def _look_again_and_again(self, group: asyncio.TaskGroup) -> Ending:
         while True:
             await self._heed_policy()
+            await self._heed_clock()
             await self._look(group)
             jobs = await self._books.call(Queue.jobs)
             self._watcher(self._moment(jobs))
@@ -189,6 +171,21 @@ class Runner:
         if self._heeded and policy.text != self._policy.text:
             self.say(Notice("policy", "the policy was changed and holds from now on"))
         self._policy, self._heeded = policy, True
+
+    async def _heed_clock(self) -> None:
+        """At the start, and whenever the clock was set back: what it wrote while it was ahead is corrected."""
+        now, before = self._clock(), self._seen_at
+        self._seen_at = now
+        if now >= before - _LOOK_S:
+            return
+        times = overdue_by_clock(await self._books.call(Queue.jobs), now, self._policy.zone)
+        if times:
+            await self._books.call(Queue.set_times, times)
+            self.say(
+                Notice(
+                    "clock", f"the clock was set back: {spell_count(len(times), 'job')} need not wait for what it said"
+                )
+            )
 
     def _may_flow(self) -> bool:
         now, until = self._clock(), self._orders.until

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ _MOST_STEPS = 10
 # A mirror test announces at most some minutes; whatever takes longer hangs.
 _TEST_S = 1800.0
 _MAX_ANSWER_BYTES = 4 << 20
+_BUG = ChunkdlError.exit_code
 
 
 def settings_of(job: Job, environ: Mapping[str, str], exhausted: frozenset[str] = frozenset()) -> Settings:
@@ -189,10 +191,14 @@ Work = Fetching | Testing
 
 
 async def carried_out(work: Callable[[], Any]) -> Outcome:
-    """The outcome of an attempt, whatever our own errors say."""
+    """The outcome of an attempt, whatever it raises: a bug that one job meets parks it and stops nobody else."""
     try:
         outcome = await work()
     except ChunkdlError as error:
         return Outcome(error.exit_code, error.message, error.hint)
+    except Exception as error:  # noqa: BLE001  told with the job, where it happened included
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"chunkdl has a bug: {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+        return Outcome(_BUG, reason, "please report it; what was fetched is kept")
     assert isinstance(outcome, Outcome)
     return outcome

@@ -125,8 +125,9 @@ class _Command:
 
         from chunkdl.batch.bookkeeping import Books  # noqa: PLC0415
         from chunkdl.batch.configured import config_hooks  # noqa: PLC0415
+        from chunkdl.batch.orders import Orders  # noqa: PLC0415
         from chunkdl.batch.queue import QUEUE_FILE  # noqa: PLC0415
-        from chunkdl.batch.runner import Orders, Runner  # noqa: PLC0415
+        from chunkdl.batch.runner import Runner  # noqa: PLC0415
         from chunkdl.batch.runner_lock import RunnerLock  # noqa: PLC0415
         from chunkdl.descriptors import raised_limit  # noqa: PLC0415
         from chunkdl.settings import load_settings  # noqa: PLC0415

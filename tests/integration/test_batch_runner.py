@@ -12,9 +12,11 @@ import pytest
 from chunkdl.batch.bookkeeping import Books
 from chunkdl.batch.ending import ALL_DONE, SOME_PARKED, WORK_LEFT, Mode
 from chunkdl.batch.job import Circumstances, JobState, Task, Wish
+from chunkdl.batch.orders import Orders
 from chunkdl.batch.policy import PolicyText, policy_of
 from chunkdl.batch.queue import Queue
-from chunkdl.batch.runner import Orders, Runner
+from chunkdl.batch.runner import Runner
+from chunkdl.batch.working import options_of
 from chunkdl.testing import HubRepo, MirrorServer, SeededContent
 
 MIB = 1 << 20
@@ -51,8 +53,10 @@ class Batch:
                 self.fresh.clear()
                 await self.fresh.wait()
 
+    jumped_s: float = 0.0
+
     def clock(self):
-        return NOON + (time.monotonic() - self.began) * self.speed
+        return NOON + (time.monotonic() - self.began) * self.speed + self.jumped_s
 
     @property
     def environ(self):
@@ -131,6 +135,24 @@ async def test_one_bad_job_never_stops_the_rest(batch):
     assert batch.states() == {"org/absent": JobState.PARKED, "org/good": JobState.DONE}
     parked = next(each for each in batch.ended if each.state is JobState.PARKED)
     assert "org/absent" in parked.reason
+
+
+async def test_a_bug_that_one_job_meets_parks_it_and_stops_nobody(batch, monkeypatch):
+    good, odd = repo("org/good"), repo("org/odd")
+
+    def options(task):
+        if task.reference == "org/odd":
+            raise RuntimeError("a thing that cannot be")
+        return options_of(task)
+
+    monkeypatch.setattr("chunkdl.batch.working.options_of", options)
+    async with MirrorServer([good, odd]) as origin:
+        batch.add(wish("org/odd", origin, priority=5), wish("org/good", origin))
+        ending = await batch.run()
+    assert ending.exit_code == SOME_PARKED
+    assert batch.states() == {"org/odd": JobState.PARKED, "org/good": JobState.DONE}
+    parked = next(each for each in batch.ended if each.state is JobState.PARKED)
+    assert "a bug: RuntimeError: a thing that cannot be (test_batch_runner.py:" in parked.reason
 
 
 async def test_once_waits_for_nothing(batch):
@@ -267,3 +289,86 @@ async def test_a_recurring_job_comes_back_and_is_no_work_that_is_left(batch):
     assert job.state is JobState.WAITING
     assert job.not_before == NOON + 15 * 3600
     assert job.path
+
+
+HOUR_S, DAY_S, YEAR_S = 3600.0, 86_400.0, 365 * 86_400.0
+
+
+async def test_a_machine_that_wakes_in_the_window_begins_at_once(batch):
+    small = repo("org/small", MIB)
+    async with MirrorServer([small]) as origin:
+        batch.policy = PolicyText(windows=("03:00-05:00",), time_zone="UTC")
+        batch.add(wish("org/small", origin))
+        async with batch.runner() as runner:
+            running = asyncio.create_task(runner.run())
+            await batch.until(lambda: batch.moments)
+            assert not batch.moments[-1].open
+            batch.jumped_s = 15.5 * HOUR_S  # asleep from noon to half past three
+            runner.nudge()  # as the next look would, at most five seconds later
+            ending = await asyncio.wait_for(running, 30)
+    assert ending.exit_code == ALL_DONE
+
+
+@pytest.mark.parametrize("jump_s", [-10 * HOUR_S, 10 * HOUR_S, YEAR_S + 10 * HOUR_S])
+async def test_a_clock_that_jumps_out_of_the_window_stops_the_transfer_and_back_into_it_goes_on(batch, jump_s):
+    big = repo("org/big", 12 * MIB)
+    async with MirrorServer([big], rate_bytes_per_s=4 * MIB, send_buffer_bytes=64 << 10) as origin:
+        batch.policy = PolicyText(windows=("11:00-14:00",), time_zone="UTC")
+        batch.add(wish("org/big", origin))
+        async with batch.runner(Mode.WATCH) as runner:
+            running = asyncio.create_task(runner.run())
+            await batch.until(lambda: batch.moments and any(job.done_bytes for job in batch.moments[-1].jobs))
+            batch.jumped_s = jump_s
+            await batch.until(lambda: not batch.moments[-1].open)
+            assert batch.states() == {"org/big": JobState.WAITING}
+            stopped, seen = origin.bytes_served, len(batch.moments)
+            runner.nudge()
+            await batch.until(lambda: len(batch.moments) > seen)
+            assert origin.bytes_served <= stopped + MIB // 4  # what was being handed over when it was cut
+            batch.jumped_s = 0.0
+            runner.nudge()
+            await batch.until(lambda: batch.states() == {"org/big": JobState.DONE})
+            running.cancel()
+            await asyncio.wait([running])
+        assert origin.bytes_served < 16 * MIB
+
+
+async def test_a_job_does_not_wait_a_year_for_a_clock_that_was_a_year_ahead(batch):
+    small = repo("org/small", MIB)
+    dead = Circumstances(origin="http://127.0.0.1:9", mirrors=())
+    batch.jumped_s = YEAR_S
+    batch.add(Wish(Task("org/small"), circumstances=dead))
+    assert (await batch.run(Mode.ONCE)).exit_code == WORK_LEFT
+    assert batch.moments[-1].jobs[0].job.failures == 1
+    batch.jumped_s = 0.0
+    async with MirrorServer([small]) as origin:
+        batch.add(wish("org/small", origin))  # the same job, from a hub that lives
+        ending = await batch.run(Mode.ONCE)
+    assert ending.exit_code == ALL_DONE
+    assert any("the clock was set back" in each for each in batch.said())
+
+
+async def test_a_mirror_that_is_dead_for_the_night_is_tried_again_and_never_parked(batch):
+    batch.add(Wish(Task("org/small"), circumstances=Circumstances(origin="http://127.0.0.1:9", mirrors=())))
+    ending = await batch.run(Mode.ONCE)
+    assert ending.exit_code == WORK_LEFT
+    with Queue(batch.folder / "batch.sqlite") as queue:
+        (job,) = queue.jobs()
+    assert (job.state, job.failures, job.exit_code) == (JobState.WAITING, 1, 4)
+    assert job.not_before > batch.clock()
+    assert "127.0.0.1:9" in job.reason
+
+
+async def test_a_disk_that_is_full_at_three_has_room_at_four(batch, monkeypatch):
+    small = repo("org/small", 2 * MIB)
+    monkeypatch.setattr("chunkdl.assemble.inventory.free_bytes", lambda _path: MIB)
+    async with MirrorServer([small]) as origin:
+        batch.add(wish("org/small", origin))
+        assert (await batch.run(Mode.ONCE)).exit_code == WORK_LEFT
+        with Queue(batch.folder / "batch.sqlite") as queue:
+            (job,) = queue.jobs()
+        assert (job.state, job.exit_code) == (JobState.WAITING, 6)
+        assert "1048576 free" in job.reason
+        monkeypatch.undo()
+        batch.jumped_s = HOUR_S
+        assert (await batch.run(Mode.ONCE)).exit_code == ALL_DONE

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from chunkdl.batch.bookkeeping import Books
 from chunkdl.batch.ending import Mode
+from chunkdl.batch.orders import Orders
 from chunkdl.batch.policy import policy_of
 from chunkdl.batch.policy_record import policy_now, read_policy_record
-from chunkdl.batch.runner import Orders, Runner
+from chunkdl.batch.runner import Runner
 from chunkdl.batch.runner_lock import RunnerLock
 
 NOON = 1_790_000_000 // 86_400 * 86_400 + 12 * 3600

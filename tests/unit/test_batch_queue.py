@@ -1,8 +1,10 @@
 import sqlite3
 from dataclasses import replace
+from datetime import UTC
 
 import pytest
 
+from chunkdl.batch.clocks import overdue_by_clock
 from chunkdl.batch.database import open_database
 from chunkdl.batch.job import Circumstances, JobKind, JobState, Task, Wish, wish_of
 from chunkdl.batch.outcomes import HostBytes, Outcome, PlacedFile, pause_s
@@ -225,3 +227,21 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreDenied, match="cannot be kept there"):
         Queue(tmp_path / "file" / "batch.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("every", "failures", "not_before", "should_be"),
+    [
+        (None, 1, 1800.0, None),  # an honest pause
+        (None, 1, 365 * 86_400.0, 0.0),  # a year ahead: at once
+        ("0 3 * * *", 0, 3 * 3600.0, None),  # its next time
+        ("0 3 * * *", 0, 400 * 86_400.0, 3 * 3600.0),  # beyond its next time: that
+        ("0 3 * * *", 2, 400 * 86_400.0, 0.0),  # it failed and should be tried again
+    ],
+)
+def test_times_that_a_wrong_clock_wrote_are_corrected(queue, every, failures, not_before, should_be):
+    job = queue.add(Wish(Task("a/b"), every=every), 0.0, not_before=not_before).job
+    job = replace(job, failures=failures)
+    assert overdue_by_clock([job], 0.0, UTC) == ({} if should_be is None else {job.id: should_be})
+    queue.set_times(overdue_by_clock([job], 0.0, UTC))
+    assert queue.jobs()[0].not_before == (not_before if should_be is None else should_be)
