@@ -8,6 +8,7 @@ import signal
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,7 +43,7 @@ _EXAMPLES = (
 )
 _FOOTER = (
     "Ctrl-C keeps everything: the next run goes on. SIGHUP makes it look at once; a manifest or settings file that",
-    "is edited holds within a second.",
+    "is edited holds within seconds.",
     "",
     "Exit codes: 0 all done, 20 some jobs are parked, 21 the window closed with work left.",
 )
@@ -50,16 +51,18 @@ _FOOTER = (
 _STATUS_EVERY_S = 30.0
 
 
+_when = partial(click.option, cls=SectionedOption, section="When")
+_pace = partial(click.option, cls=SectionedOption, section="How fast")
+
+
 @click.command("run", cls=TeachingCommand, examples=_EXAMPLES, footer=_FOOTER, short_help="Carry the queue out.")
-@click.option("--once", is_flag=True, help="End when nothing can run at once; wait for no window.")
-@click.option("--watch", is_flag=True, help="Stay when all is done, for jobs to come.")
-@click.option("--window", "windows", metavar="WINDOW", multiple=True, help="Only then; repeatable.")
-@click.option("--time-zone", metavar="NAME", help="Whose clock windows and times mean.")
-@click.option(
-    "--bwlimit", "--limit-rate", "bwlimit", metavar="RATE|TIMETABLE", help="As 20M or '08:00,512k 23:00,off'."
-)
-@click.option("--until", metavar="TIME", help="End at 07:00, or at 2026-11-25 07:00.")
-@click.option("--http", "listen", metavar="ADDRESS:PORT", help="Show a status page there.", cls=SectionedOption)
+@_when("--once", is_flag=True, help="End when nothing can run at once; wait for no window.")
+@_when("--watch", is_flag=True, help="Stay when all is done, for jobs to come.")
+@_when("--window", "windows", metavar="WINDOW", multiple=True, help="Only then; repeatable.")
+@_when("--time-zone", metavar="NAME", help="Whose clock windows and times mean.")
+@_pace("--bwlimit", "--limit-rate", "bwlimit", metavar="RATE|TIMETABLE", help="As 20M or '08:00,512k 23:00,off'.")
+@_when("--until", metavar="TIME", help="End at 07:00, or at 2026-11-25 07:00.")
+@click.option("--http", "listen", metavar="ADDRESS:PORT", help="Show a status page there.")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object at the end, on failure too.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
 @click.pass_obj

@@ -74,7 +74,7 @@ def cache() -> None:
     """What lies in the caches (the hub's, torch's, unfinished transfers): list, remove, prune, verify."""
 
 
-@cache.command("ls", cls=TeachingCommand, examples=_LS_EXAMPLES, footer=_LS_FOOTER)
+@cache.command("ls", cls=TeachingCommand, examples=_LS_EXAMPLES, footer=_LS_FOOTER, short_help="List what is there.")
 @click.argument("filters", metavar="[FILTER]...", nargs=-1)
 @_place
 @_option("--revisions", is_flag=True, help="One line a revision.")
@@ -90,7 +90,7 @@ def list_caches(around: Surroundings, /, **arguments: Any) -> int:
     return show(around, **arguments)
 
 
-@cache.command("rm", cls=TeachingCommand, examples=_RM_EXAMPLES)
+@cache.command("rm", cls=TeachingCommand, examples=_RM_EXAMPLES, short_help="Remove what is named.")
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
 @_place
 @_dry_run
@@ -120,7 +120,13 @@ def prune(around: Surroundings, /, **arguments: Any) -> int:
     return run(around, **arguments)
 
 
-@click.command("verify", cls=TeachingCommand, examples=_VERIFY_EXAMPLES, footer=_VERIFY_FOOTER)
+@click.command(
+    "verify",
+    cls=TeachingCommand,
+    examples=_VERIFY_EXAMPLES,
+    footer=_VERIFY_FOOTER,
+    short_help="Prove every byte again; mend it.",
+)
 @click.argument("targets", metavar="[REF|PATH]...", nargs=-1)
 @_place
 @_repair("--repair", is_flag=True, help="Fetch what is damaged, from all sources.")
