@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Enough to send a message or to start something long in the background; jobs wait for nobody longer.
 HOOK_LIMIT_S = 60.0
+# A process that was killed is gone within milliseconds.
+_REAPED_S = 1.0
 # A process that was killed is gone within milliseconds, unless it hangs in a system call.
 _LAST_S = 5.0
 # The end of what it says about its failure; a line of a person's is shorter.

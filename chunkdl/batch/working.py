@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ _MOST_STEPS = 10
 # A mirror test announces at most some minutes; whatever takes longer hangs.
 _TEST_S = 1800.0
 _MAX_ANSWER_BYTES = 4 << 20
+# A process that was killed is gone within milliseconds.
+_REAPED_S = 1.0
 _BUG = ChunkdlError.exit_code
 
 
@@ -159,7 +162,9 @@ class Testing:
         finally:
             if process.returncode is None:
                 process.kill()
-                await process.wait()
+                with suppress(TimeoutError):  # only a disk that hangs keeps it from going at once
+                    async with asyncio.timeout(_REAPED_S):
+                        await process.communicate()
         return _tested(process.returncode, answer)
 
     def stopped(self, why: str) -> Outcome:

@@ -34,7 +34,8 @@ def olah(upstream, folder):
             "log-path": folder / "logs",
         }
         command = [program, *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
-        environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+        # It imports a library that looks for git, and uses it for nothing that is asked of it here.
+        environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_PYTHON_REFRESH": "quiet"}
         with (folder / "olah.log").open("ab") as log:
             return subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log)
 
