@@ -129,7 +129,8 @@ async def _process(profile):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        async with asyncio.timeout(10):
+            await process.communicate()  # to the end of its stderr: until then the pipe is open
 
 
 async def _address(stderr):

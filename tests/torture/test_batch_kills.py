@@ -21,6 +21,7 @@ from chunkdl.batch.policy_record import policy_record
 from chunkdl.batch.queue import Queue
 from chunkdl.batch.runner_lock import runner_lives
 from chunkdl.testing import HubRepo, MirrorServer, SeededContent
+from tests.support.trials import FACTOR
 from tests.torture.batch_process import NOON
 
 MIB = 1 << 20
@@ -62,7 +63,7 @@ def start(folder, began):
     )
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", range(1, FACTOR + 1))
 def test_killed_runners_end_every_job_once(tmp_path, seed):
     rng = random.Random(seed)
     with ExitStack() as stack:

@@ -51,7 +51,7 @@ def shown(folder):
     return {each.name: each.read_bytes() for each in found.iterdir() if each.name[0] != "."} if found.exists() else {}
 
 
-@pytest.mark.parametrize(("state", "step"), [(nothing, 2), (older, 2)])
+@pytest.mark.parametrize(("state", "step"), [(nothing, 4), (older, 3)])
 def test_a_kill_at_the_nth_change_is_never_seen_afterwards(tmp_path, workers, host, state, step):
     before = tmp_path / "before"
     state(before)
