@@ -1,7 +1,9 @@
 """Which jobs run now: pure, from what is runnable and what runs.
 
 Decides order, how many at once, and who has to make room: a mirror test gets the link for itself, since transfers
-beside it would falsify what it measures; a job of higher priority takes the place of a lower one, whose parts stay.
+beside it would falsify what it measures. Whatever is of lower priority than what waits is stopped, its parts stay, and
+begins again behind it at the next look: the engine serves files in the order in which they came to it, so a job that
+merely joined the others would get what they leave.
 """
 
 from __future__ import annotations
@@ -35,22 +37,14 @@ def choose(runnable: Sequence[Job], running: Mapping[str, Job], at_once: int = J
     if tests and _outranks(tests[0], [*runnable, *running.values()]):
         return Moves(tuple(running), (tests[0],))
     fetches = [each for each in runnable if each.wish.task.kind is JobKind.FETCH]
-    places = max(0, at_once - len(running))
-    stop = _to_displace(fetches[places:], running)
-    return Moves(tuple(stop), tuple(fetches[: places + len(stop)]))
+    highest = max((each.wish.priority for each in fetches), default=0)
+    stop = [each.id for each in running.values() if fetches and each.wish.priority < highest]
+    places = max(0, at_once - len(running) + len(stop))
+    # Those that were stopped were here first among their equals: with them the others wait for the next look.
+    may_start = [each for each in fetches if each.wish.priority == highest] if stop else fetches
+    return Moves(tuple(stop), tuple(may_start[:places]))
 
 
 def _outranks(test: Job, others: Sequence[Job]) -> bool:
     """A test goes before fetches of its own priority: it takes minutes, they take hours and gain by it."""
     return all(test.wish.priority >= each.wish.priority for each in others)
-
-
-def _to_displace(waiting: Sequence[Job], running: Mapping[str, Job]) -> list[str]:
-    """For each of ``waiting`` the least urgent of ``running`` with a lower priority, as long as there is one."""
-    by_rank = sorted(running.values(), key=lambda each: (each.wish.priority, -(each.wish.deadline or float("inf"))))
-    displaced: list[str] = []
-    for wanting, victim in zip(waiting, by_rank, strict=False):
-        if victim.wish.priority >= wanting.wish.priority:
-            break
-        displaced.append(victim.id)
-    return displaced

@@ -128,9 +128,9 @@ def test_the_run_gets_what_the_shell_had_but_no_secret():
         "CHUNKDL_MIRRORS": "",
         "TORCH_HOME": "/a\nb",
     }
-    kept, (notice,) = kept_environment(environ, Path("/work"))
+    kept, (notice,) = kept_environment(environ, Path("/srv"))
     assert kept == {
-        "HF_HOME": "/work/models/hf",
+        "HF_HOME": "/srv/models/hf",
         "HF_HUB_CACHE": "~/hub",
         "HF_ENDPOINT": "https://hf-mirror.com",
         "http_proxy": "http://proxy:3128",
@@ -139,4 +139,4 @@ def test_the_run_gets_what_the_shell_had_but_no_secret():
         assert name in notice.message
     assert "secret@" not in notice.message
     assert "hf_secret" not in notice.message
-    assert kept_environment({}, Path("/work")) == ({}, ())
+    assert kept_environment({}, Path("/srv")) == ({}, ())
