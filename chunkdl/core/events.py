@@ -110,6 +110,14 @@ class LeaseConnectFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseOverslept:
+    """It failed across a time when our own process stood still: nobody is to blame, what was stored stays."""
+
+    lease: int
+    stored_to: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseThrottled:
     """429 or 503: too much asked of this host; ``retry_after_s`` is its wish, None if unsaid."""
 
@@ -214,6 +222,7 @@ Event = (
     | LeaseFinished
     | LeaseCutShort
     | LeaseConnectFailed
+    | LeaseOverslept
     | LeaseThrottled
     | LeaseRefused
     | LeaseMisbehaved

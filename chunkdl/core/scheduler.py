@@ -127,6 +127,7 @@ class Scheduler:
             ev.LeaseFinished: self._lease_finished,
             ev.LeaseCutShort: self._lease_cut_short,
             ev.LeaseConnectFailed: self._lease_connect_failed,
+            ev.LeaseOverslept: self._lease_overslept,
             ev.LeaseThrottled: self._lease_throttled,
             ev.LeaseRefused: self._lease_refused,
             ev.LeaseMisbehaved: self._lease_misbehaved,
@@ -291,6 +292,9 @@ class Scheduler:
         lease = self._ended(event.lease, 0, now, f"no answer: {event.reason}")
         if lease is not None and lease.wanted:
             self._blame.failure(lease, now, event.reason)
+
+    def _lease_overslept(self, event: ev.LeaseOverslept, now: float) -> None:
+        self._ended(event.lease, event.stored_to, now, "ended while we slept")
 
     def _lease_throttled(self, event: ev.LeaseThrottled, now: float) -> None:
         lease = self._ended(event.lease, 0, now, f"throttled: {event.reason}")

@@ -26,6 +26,12 @@ class AwakeClock:
         self._last = clock()
         self._asleep_s = 0.0
 
+    @property
+    def asleep_s(self) -> float:
+        """Seconds slept through so far: what differs from an earlier reading spans a sleep."""
+        self()
+        return self._asleep_s
+
     def __call__(self) -> float:
         """Seconds that we were awake, from an arbitrary beginning."""
         now = self._clock()

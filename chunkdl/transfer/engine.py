@@ -32,7 +32,7 @@ from chunkdl.core.events import (
 )
 from chunkdl.errors import ChunkdlError, TransferFailed
 from chunkdl.http.redirects import host_of
-from chunkdl.transfer.lease import Delivery, LiveLease
+from chunkdl.transfer.lease import Delivery, LiveLease, excused
 from chunkdl.transfer.limiter import Caps
 from chunkdl.transfer.proving import Court, follow, prove, worth_following
 from chunkdl.transfer.tally import Tally
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from chunkdl.http.client import HttpClient
     from chunkdl.model import Mirror, Source, Verified
     from chunkdl.observe import Observer, Progress
+    from chunkdl.transfer.awake import AwakeClock
     from chunkdl.transfer.buffers import BufferPool
     from chunkdl.transfer.content import Content
     from chunkdl.transfer.limiter import RateLimiter
@@ -64,7 +65,7 @@ class Tools:
     client: HttpClient
     threads: Threads
     buffers: BufferPool
-    clock: Callable[[], float]
+    clock: AwakeClock
     observer: Observer
     limiter: RateLimiter | None = None
 
@@ -251,12 +252,14 @@ class Engine:
         self.attend(order.file, name, self._deliver, lease)
 
     async def _deliver(self, lease: LiveLease) -> None:
-        tools = self.tools
+        tools, asleep_s = self.tools, self.tools.clock.asleep_s
         limiter = self.caps.of(lease.source.mirror, lease.content.lane)
         delivery = Delivery(lease, tools.client, tools.threads, limiter, self.post)
         ending: Event | None = None
         try:
             ending = await delivery.run(tools.buffers)
+            if tools.clock.asleep_s > asleep_s:
+                ending = excused(ending)
         finally:
             del self.leases[lease.order.lease]
             self.wasted_bytes += lease.wasted_bytes

@@ -17,6 +17,7 @@ from chunkdl.core.events import (
     LeaseCutShort,
     LeaseFinished,
     LeaseMisbehaved,
+    LeaseOverslept,
     LeaseRefused,
     LeaseThrottled,
     LeaseUnranged,
@@ -305,6 +306,16 @@ def ending_of(error: TransportError, lease: LiveLease) -> Event:
     if isinstance(error, ConnectFailed | Stalled) and lease.stored_to == lease.order.range.start:
         return LeaseConnectFailed(number, reason)
     return LeaseCutShort(number, lease.stored_to, reason)
+
+
+def excused(ending: Event) -> Event:
+    """What ``ending`` means of a lease during which this process slept: a connection lost then blames nobody."""
+    match ending:
+        case LeaseConnectFailed(number):
+            return LeaseOverslept(number, 0)
+        case LeaseCutShort(number, stored_to):
+            return LeaseOverslept(number, stored_to)
+    return ending
 
 
 def _refusal(error: HTTPStatus | SignatureExpired, number: int) -> Event:

@@ -101,7 +101,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(
         target=leases,
         lease=consumes(leases),
-        how=st.sampled_from(["cut", "connect", "busy", "refused", "gone", "odd", "unranged", "closed"]),
+        how=st.sampled_from(["cut", "connect", "busy", "refused", "gone", "odd", "unranged", "overslept", "closed"]),
     )
     def end_badly(self, lease, how):
         if lease not in self.open:
@@ -115,6 +115,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             "gone": ev.LeaseRefused(lease, final=True, reason="404"),
             "odd": ev.LeaseMisbehaved(lease, stored, "wrong range"),
             "unranged": ev.LeaseUnranged(lease, "host0"),
+            "overslept": ev.LeaseOverslept(lease, stored),
             "closed": ev.LeaseCancelled(lease, stored),
         }
         if how == "closed" and lease not in self.cancelled:

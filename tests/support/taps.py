@@ -7,6 +7,7 @@ functions that they find. Until ``hook`` is set every tap is a plain call.
 import builtins
 import functools
 import io
+import math
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ hook = None  # hook(name, real, args) → what the call returns; one call at a t
 turn = threading.RLock()
 _jumps = {"wall": [], "monotonic": []}  # (after seconds of real time, seconds added)
 _since = 0.0
+_from_first = None  # the call that begins to count, None once it was made
 _real_monotonic, _real_time = time.monotonic, time.time
 
 _PLAIN = ("pwrite", "ftruncate", "fsync", "fdatasync", "replace", "rename", "link", "symlink", "unlink", "remove")
@@ -23,6 +25,9 @@ _PLAIN += ("mkdir", "rmdir", "copy_file_range")
 
 def call(name, real, *args, **named):
     """Through the hook, if there is one."""
+    global _since, _from_first
+    if name == _from_first:
+        _since, _from_first = _real_monotonic(), None
     if hook is None:
         return real(*args, **named)
     with turn:
@@ -81,10 +86,10 @@ def _jumped(name, real):
     return clock
 
 
-def jump(wall=(), monotonic=()):
-    """From now on the clocks jump: pairs of (after seconds, by seconds)."""
-    global _since  # noqa: PLW0603  one process, one pair of clocks
-    _since = _real_monotonic()
+def jump(wall=(), monotonic=(), from_first=None):
+    """The clocks jump: pairs of (after seconds, by seconds), from now or from the first call named ``from_first``."""
+    global _since, _from_first
+    _since, _from_first = math.inf if from_first else _real_monotonic(), from_first
     _jumps.update(wall=list(wall), monotonic=list(monotonic))
 
 

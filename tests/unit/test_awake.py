@@ -25,6 +25,15 @@ def test_a_gap_is_hidden_but_for_one_beat(asleep_s):
     assert readings(100.0, 100.1, woken, woken + 0.1) == pytest.approx([0.0, 0.1, 0.2, 0.3])
 
 
+def test_it_tells_how_long_it_slept():
+    now = 100.0
+    clock = AwakeClock(lambda: now)
+    now = 101.0
+    assert clock.asleep_s == 0.0
+    now = 3701.0
+    assert clock.asleep_s == pytest.approx(3600.0 - 0.1)
+
+
 def test_it_never_goes_back():
     said = readings(0.0, 5.0, 5.1, 4000.0, 4000.1, 4009.0, 4010.5)
     assert all(late >= early for early, late in pairwise(said))

@@ -11,8 +11,9 @@ import xxhash
 from chunkdl.core.journal_codec import Record
 from chunkdl.core.policy import SchedulerConfig
 from chunkdl.core.scheduler import Scheduler
-from chunkdl.errors import DiskFull, HTTPStatus, IntegrityError, StoreBroken, TransferFailed, UsageError
+from chunkdl.errors import ConnectFailed, DiskFull, HTTPStatus, IntegrityError, StoreBroken, TransferFailed, UsageError
 from chunkdl.model import ByteRange
+from chunkdl.transfer.awake import AwakeClock
 from chunkdl.transfer.buffers import BufferPool
 from chunkdl.transfer.engine import Tools, running
 from chunkdl.transfer.pulse import Pulse
@@ -47,7 +48,7 @@ def engine_run(work, peers, observer=lambda event: None, clock=time.monotonic):
     async def bounded():
         threads = Threads()
         try:
-            tools = Tools(peers, threads, BufferPool(), clock, observer)
+            tools = Tools(peers, threads, BufferPool(), AwakeClock(clock), observer)
             async with running(Scheduler(SchedulerConfig(), random.Random(0)), tools) as engine:
                 return await work(engine)
         finally:
@@ -169,6 +170,27 @@ def test_a_source_that_will_never_serve_ends_in_a_failure_that_names_it():
     with pytest.raises(ExceptionGroup) as caught:
         engine_run(work, Peers(refusing))
     assert caught.group_contains(TransferFailed), "no source at all is a failure too"
+
+
+def test_what_fails_while_we_sleep_is_held_against_nobody():
+    asleep_s, asked_for = 0.0, []
+
+    def dead_after_a_nap(name, asked, number):
+        nonlocal asleep_s
+        asked_for.append(asked)
+        if len(asked_for) == 1:
+            asleep_s = 3600.0
+        if len(asked_for) <= 2:
+            raise ConnectFailed(f"{name} did not answer")
+        return honest(name, asked, number)
+
+    async def work(engine):
+        await engine.fetch(content_of(DATA), [source_at("a")])
+        return engine.scheduler.hosts()
+
+    hosts = engine_run(work, Peers(dead_after_a_nap), clock=lambda: time.monotonic() + asleep_s)
+    assert len(asked_for) > 2
+    assert {host.errors for host in hosts} == {1}, "the second failure came while we were awake"
 
 
 def test_another_process_that_took_over_ends_the_file_with_that_and_asks_once():

@@ -12,7 +12,7 @@ from chunkdl.errors import BodyCutShort, ConnectFailed, HTTPStatus, RangeMismatc
 from chunkdl.model import ByteRange, Digest, DigestAlgorithm, Mirror, Source
 from chunkdl.transfer.buffers import BufferPool
 from chunkdl.transfer.content import Content, Identity
-from chunkdl.transfer.lease import Delivery, LiveLease, ending_of
+from chunkdl.transfer.lease import Delivery, LiveLease, ending_of, excused
 from chunkdl.transfer.memory_part import MemoryPart
 from chunkdl.transfer.threads import Threads
 from tests.support.peers import turns_until
@@ -213,3 +213,17 @@ def test_each_failure_of_an_exchange_has_its_ending(error, ending):
     lease = lease_for(0, 1_000)
     assert ending_of(error, lease) == ending
     assert deliver(lease, error) == (ending, [])
+
+
+@pytest.mark.parametrize(
+    ("ending", "meaning"),
+    [
+        (ev.LeaseConnectFailed(7, "no answer in 10 s"), ev.LeaseOverslept(7, 0)),
+        (ev.LeaseCutShort(7, 900, "reset"), ev.LeaseOverslept(7, 900)),
+        (ev.LeaseMisbehaved(7, 900, "shifted"), ev.LeaseMisbehaved(7, 900, "shifted")),
+        (ev.LeaseFinished(7), ev.LeaseFinished(7)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_sleep_excuses_lost_connections_and_nothing_else(ending, meaning):
+    assert excused(ending) == meaning
