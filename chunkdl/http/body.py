@@ -10,12 +10,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from chunkdl.errors import BodyCutShort
+from chunkdl.http.failures import READ_ERRORS
 
 if TYPE_CHECKING:
     from asyncio import Transport
+
+    import aiohttp
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +112,6 @@ class Body(ABC):
         """Let the ``read_into`` that waits now return with what is there, at the latest with its first byte."""
 
     @abstractmethod
-    def unread_bytes(self) -> int:
-        """Bytes that arrived but were not delivered yet; asking for them also makes the kernel hand them over."""
-
-    @abstractmethod
     def abort(self) -> None:
         """Drop the connection at once; safe to call twice and after ``close``."""
 
@@ -153,7 +150,7 @@ class StreamBody(Body):
     async def _next_bytes(self) -> bytes:
         try:
             data = await self._response.content.readany()
-        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+        except READ_ERRORS as error:
             rescued = rescue_buffered(self._response)
             if not rescued:
                 raise self._cut_short(type(error).__name__) from error
@@ -164,10 +161,6 @@ class StreamBody(Body):
 
     def flush(self) -> None:
         """Nothing to do: every call returns with what is there."""
-
-    def unread_bytes(self) -> int:
-        """Bytes that wait in our own memory."""
-        return len(self._stash)
 
     def abort(self) -> None:
         """Drop the connection, if the answer still has one."""

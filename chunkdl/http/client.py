@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -17,11 +16,18 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 
 from chunkdl import __version__
-from chunkdl.core.addresses import is_private_host
 from chunkdl.core.response import Usable, content_length, epoch_s, judge
-from chunkdl.errors import ConnectFailed, HTTPStatus, RedirectRefused, SignatureExpired, Stalled
+from chunkdl.errors import (
+    ConnectFailed,
+    HTTPStatus,
+    RedirectRefused,
+    SignatureExpired,
+    Stalled,
+    TransportError,
+)
 from chunkdl.http.body import Terms, drop, tls_version
-from chunkdl.http.failures import Exchange, check_proxy_status, exchange_errors
+from chunkdl.http.failures import READ_ERRORS, Exchange, check_proxy_status, exchange_errors
+from chunkdl.http.homes import Homes
 from chunkdl.http.metadata import MAX_METADATA_BYTES, MetadataAnswer, headers_of, read_metadata
 from chunkdl.http.proxies import authorization_for, proxy_for, redacted_proxy
 from chunkdl.http.redirects import MAX_HOPS, REDIRECT_STATUS, host_of, may_carry_token, next_hop, parse_url
@@ -53,6 +59,9 @@ _FIRST_BYTE = ByteRange(0, 1)
 # A remembered URL that answers so has expired: S3, CloudFront, OSS say 403, Google 400, xet 401, some 404 or 410.
 _EXPIRED_STATUS = frozenset({400, 401, 403, 404, 410})
 
+# Asks for less and says nothing against the URL; a 503 may be one broken node of a CDN, and resolving leads to others.
+_TOO_MANY = 429
+
 
 @dataclass(frozen=True, slots=True)
 class _Reached:
@@ -62,6 +71,7 @@ class _Reached:
     url: URL
     latency_s: float
     peer_now_s: float | None
+    at_home: bool  # every hop was the mirror's own origin, so that its token may go there again
 
 
 class HttpClient:
@@ -92,7 +102,7 @@ class HttpClient:
         self._addresses = addresses or Addresses()
         self._sessions = Sessions(self._addresses, tls=tls, receive_buffer_bytes=receive_buffer_bytes)
         self._resolved = ResolvedUrls()
-        self._private: dict[str, bool] = {}
+        self._homes = Homes(self._addresses, self._environ)
 
     def limit_receive_buffer(self, receive_buffer_bytes: int | None) -> None:
         """Another SO_RCVBUF for connections from now on, because a rate limit was changed."""
@@ -194,30 +204,33 @@ class HttpClient:
             HTTPStatus: neither 200 nor 206.
             MirrorMisbehaved: RangeMismatch, ContentEncoded, NotTheFile, RedirectRefused.
         """
-        async with self._bounded(source.mirror, first_byte_s):
-            known = self._resolved.get(source.url, self._now())
-            if known is not None:
-                try:
-                    return await self._open(source, known, asked, size=size)
-                except SignatureExpired:
-                    pass  # forgotten by now; resolve again, once
-            return await self._open(source, None, asked, size=size)
+        try:
+            async with self._bounded(source.mirror, first_byte_s):
+                return await self._open_known(source, asked, size=size)
+        except TransportError as error:  # our own cancellation says nothing about the URL, and resolving is counted
+            if not (isinstance(error, HTTPStatus) and error.status == _TOO_MANY):
+                self._resolved.forget(source.url)
+            raise
+
+    async def _open_known(self, source: Source, asked: ByteRange | None, *, size: int) -> Body:
+        """By the remembered URL if there is one; by resolving, once, if that has expired."""
+        known = self._resolved.get(source.url, self._now())
+        if known is not None:
+            try:
+                return await self._open(source, known, asked, size=size)
+            except SignatureExpired:
+                self._resolved.forget(source.url)
+        return await self._open(source, None, asked, size=size)
 
     async def _open(self, source: Source, known: URL | None, asked: ByteRange | None, *, size: int) -> Body:
         mirror = source.mirror
-        opened = False
-        try:
-            first = known or parse_url(source.url, mirror=mirror.name)
-            reached = await self._reach("GET", first, mirror, _body_headers(asked))
-            if known is not None and reached.response.status in _EXPIRED_STATUS:
-                await _discard(reached.response)
-                raise SignatureExpired(f"{mirror.name}: the signed URL has expired", mirror=mirror.name)
-            body = await self._judged(reached, asked, source, size=size)
-            opened = True
-        finally:
-            if not opened:
-                self._resolved.forget(source.url)
-        if known is None and str(reached.url) != source.url:
+        first = known or parse_url(source.url, mirror=mirror.name)
+        reached = await self._reach("GET", first, mirror, _body_headers(asked))
+        if known is not None and reached.response.status in _EXPIRED_STATUS:
+            await _discard(reached.response)
+            raise SignatureExpired(f"{mirror.name}: the signed URL has expired", mirror=mirror.name)
+        body = await self._judged(reached, asked, source, size=size)
+        if known is None and str(reached.url) != source.url and _may_be_remembered(reached, mirror):
             life = life_s(reached.url.query, reached.peer_now_s)
             self._resolved.put(source.url, reached.url, life, self._now())
         return body
@@ -257,20 +270,22 @@ class HttpClient:
     ) -> _Reached:
         """Send, and follow at most MAX_HOPS redirects."""
         limit_s = connect_s or self._connect_s
-        private = await self._is_private(mirror, limit_s)
+        await self._homes.look_up(mirror, limit_s)
         peer_now_s: float | None = None
         at_home = True  # whoever was led away once is not trusted with a token at a place that a stranger chose
         for _ in range(MAX_HOPS + 1):
             at_home = at_home and may_carry_token(url, mirror.url)
             sent = {**headers, **_identity(mirror)} if at_home else headers
+            private = self._homes.may_connect_inside(mirror, host_of(url))
             response, latency_s = await self._send(method, url, mirror, sent, private=private, connect_s=limit_s)
             location = response.headers.get("location")
             if not follow or response.status not in REDIRECT_STATUS or location is None:
-                return _Reached(response, url, latency_s, peer_now_s)
+                return _Reached(response, url, latency_s, peer_now_s, at_home)
             peer_now_s = epoch_s(response.headers.get("date", ""))
             try:
                 hub_url = "" if mirror.kind is MirrorKind.STATIC else mirror.url
-                url = next_hop(url, location, mirror=mirror.name, mirror_url=hub_url, private=private)
+                inside = self._homes.may_lead_inside(mirror)
+                url = next_hop(url, location, mirror=mirror.name, mirror_url=hub_url, private=inside)
             finally:
                 await _discard(response)
         raise RedirectRefused(f"{mirror.name} redirects more than {MAX_HOPS} times", mirror=mirror.name)
@@ -301,32 +316,14 @@ class HttpClient:
             raise
         return response, self._now() - began
 
-    async def _is_private(self, mirror: Mirror, limit_s: float) -> bool:
-        """Whether the mirror itself stands on a private address; behind a proxy its name is not looked up."""
-        if mirror.url in self._private:
-            return self._private[mirror.url]
-        url = parse_url(mirror.url, mirror=mirror.name)
-        private = is_private_host(url.raw_host or "")
-        if private is None and proxy_for(url, mirror.proxy, self._environ) is None:
-            private = await self._leads_to_private(mirror, url, limit_s)
-        if private is not None:
-            self._private[mirror.url] = private
-        return bool(private)
-
-    async def _leads_to_private(self, mirror: Mirror, url: URL, limit_s: float) -> bool | None:
-        """None if the name cannot be resolved now, which connecting will report."""
-        try:
-            async with asyncio.timeout(limit_s):
-                return await self._addresses.any_private(url.raw_host or "", url.port or 0)
-        except socket.gaierror:
-            return None
-        except TimeoutError as error:
-            message = f"{mirror.name}: the name of {host_of(url)} was not resolved within {limit_s:g} s"
-            raise ConnectFailed(message, mirror=mirror.name) from error
-
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _may_be_remembered(reached: _Reached, mirror: Mirror) -> bool:
+    """False for a path at the mirror's own origin that a stranger chose: asked directly, it would get the token."""
+    return reached.at_home or not may_carry_token(reached.url, mirror.url)
 
 
 def _identity(mirror: Mirror) -> dict[str, str]:
@@ -379,7 +376,7 @@ async def _discard(response: aiohttp.ClientResponse) -> bytes:
         if ends_itself and (length or 0) <= _COURTESY_BYTES:
             while len(taken) <= _COURTESY_BYTES and (part := await response.content.readany()):
                 taken += part
-    except aiohttp.ClientError:
+    except READ_ERRORS:
         pass  # broke while we were polite: nothing is lost
     finally:
         if not response.content.is_eof():

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
     from chunkdl.model import Mirror
 
+# How reading an answer fails. RuntimeError is aiohttp's "Connection closed", where its parser gave up before the
+# reader asked; 3.14 raises it from ``StreamReader`` itself.
+READ_ERRORS = (aiohttp.ClientError, OSError, RuntimeError)
+
 _TLS_HINT = "a proxy may break TLS open; SSL_CERT_FILE names a bundle with its certificate"
 _DNS_HINT = "check the name and the resolver, or set HTTPS_PROXY: behind a proxy no name is looked up here"
 _REACH_HINT = "check the network and HTTPS_PROXY, or use other mirrors (--add-mirror URL)"

@@ -9,14 +9,16 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import aiohttp
 from multidict import CIMultiDict
 
 from chunkdl.core.response import content_length
 from chunkdl.errors import BodyCutShort, ContentEncoded, MirrorMisbehaved
+from chunkdl.http.failures import READ_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import aiohttp
 
 
 # security.md §3: a tree of the largest known repositories is ~10 MB; 64 MiB bounds a hostile one.
@@ -69,7 +71,7 @@ async def _read_capped(response: aiohttp.ClientResponse, *, max_bytes: int, mirr
             taken += len(part)
             if taken > max_bytes:
                 raise _too_long(mirror, max_bytes)
-    except (aiohttp.ClientError, OSError) as error:
+    except READ_ERRORS as error:
         raise BodyCutShort(f"{mirror} ended an answer after {taken} bytes", mirror=mirror) from error
     return b"".join(parts)
 

@@ -74,7 +74,7 @@ def next_hop(current: URL, location: str, *, mirror: str, mirror_url: str, priva
     Raises:
         RedirectRefused: downgrade to http, foreign scheme, credentials, or a private literal address.
     """
-    target = parse_url(_absolute(current, location), mirror=mirror)
+    target = parse_url(_absolute(current, location, mirror=mirror), mirror=mirror)
     target = _own_copy(target, current, mirror_url) if mirror_url else target
     if current.scheme == "https" and target.scheme != "https":
         raise RedirectRefused(f"{mirror} redirects from https to http ({host_of(target)})", mirror=mirror)
@@ -82,10 +82,13 @@ def next_hop(current: URL, location: str, *, mirror: str, mirror_url: str, priva
     return target
 
 
-def _absolute(current: URL, location: str) -> str:
+def _absolute(current: URL, location: str, *, mirror: str) -> str:
     """Join without requoting; a fragment is for browsers and goes nowhere."""
     text = location.strip().partition("#")[0]
-    return text if urlsplit(text).scheme else urljoin(str(current), text)
+    try:
+        return text if urlsplit(text).scheme else urljoin(str(current), text)
+    except ValueError as error:  # half a bracket, or a host that normalises to something else
+        raise RedirectRefused(f"{mirror} redirects to a URL that cannot be read", mirror=mirror) from error
 
 
 def _own_copy(target: URL, current: URL, mirror_url: str) -> URL:
@@ -106,9 +109,3 @@ def may_carry_token(url: URL, mirror_url: str) -> bool:
     """True if ``url`` is the mirror's own origin, over TLS or on this machine's loopback."""
     safe = url.scheme == "https" or is_loopback_host(url.raw_host or "")
     return safe and origin_of(url) == origin_of(URL(mirror_url, encoded=True))
-
-
-def redacted(url: URL) -> str:
-    """A URL for messages: signatures stand in queries, so none is shown."""
-    shown = f"{url.scheme}://{host_of(url)}{url.raw_path}"
-    return f"{shown}?…" if url.raw_query_string else shown

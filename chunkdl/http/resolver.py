@@ -12,6 +12,7 @@ import socket
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -31,6 +32,14 @@ _MAX_NAMES = 256
 
 # Concurrent lookups; each may hang for the system resolver's whole time limit.
 _THREADS = 4
+
+
+class Standing(StrEnum):
+    """Which addresses a name leads to."""
+
+    PUBLIC = "public"
+    MIXED = "mixed"  # a machine at home with a public IPv6 address beside its private one; or somebody who plays tricks
+    PRIVATE = "private"
 
 
 class PrivateAddress(OSError):
@@ -54,6 +63,7 @@ class Addresses:
         self._lookup = lookup
         self._clock = clock
         self._known: OrderedDict[tuple[str, int], tuple[float, list[tuple[int, str]]]] = OrderedDict()
+        self._connected: OrderedDict[str, Standing] = OrderedDict()
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="chunkdl-dns")
 
     async def of(self, host: str, port: int, family: int = socket.AF_UNSPEC) -> list[tuple[int, str]]:
@@ -69,14 +79,30 @@ class Addresses:
             self._known.popitem(last=False)
         return found
 
-    async def any_private(self, host: str, port: int) -> bool:
-        """True if the name ``host`` leads to an address that is not public; ``OSError`` if it leads nowhere."""
-        found = await self.of(host, port)
-        return any(not _public(address) for _, address in found)
+    async def standing(self, host: str, port: int) -> Standing:
+        """Where the name ``host`` leads; ``OSError`` if nowhere."""
+        return _standing(await self.of(host, port))
+
+    def connecting(self, host: str, found: list[tuple[int, str]]) -> None:
+        """A connection to ``host`` is about to be made, to one of ``found``."""
+        self._connected[host] = _standing(found)
+        if len(self._connected) > _MAX_NAMES:
+            self._connected.popitem(last=False)
+
+    def connected(self, host: str) -> Standing | None:
+        """Where the last connection to the name ``host`` led, None if none was made lately."""
+        return self._connected.get(host)
 
     def close(self) -> None:
         """Let the threads go; a lookup that hangs is not waited for."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _standing(found: list[tuple[int, str]]) -> Standing:
+    public = [_public(address) for _, address in found]
+    if all(public):
+        return Standing.PUBLIC
+    return Standing.MIXED if any(public) else Standing.PRIVATE
 
 
 def _public(address: str) -> bool:
@@ -99,6 +125,7 @@ class JudgingResolver(AbstractResolver):
         allowed = [(kind, address) for kind, address in found if self._private or _public(address)]
         if not allowed:
             raise PrivateAddress(f"{host} leads to the private address {found[0][1] if found else '(none)'}")
+        self._addresses.connecting(host, allowed)
         return [
             ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
             for kind, address in allowed

@@ -99,7 +99,11 @@ class Sessions:
         )
 
     def _socks_connector(self, proxy: str) -> aiohttp.BaseConnector:
-        """Names go to the proxy, for socks5 as for socks5h: aiohttp-socks would look them up here unjudged."""
+        """Names go to the proxy, for socks5 as for socks5h: aiohttp-socks would look them up here unjudged.
+
+        It makes its sockets and protocols itself, so that neither the small receive buffer of a rate limit nor
+        ``overlong`` applies behind it.
+        """
         try:
             module = importlib.import_module("aiohttp_socks")
         except ImportError as error:

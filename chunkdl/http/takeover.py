@@ -239,13 +239,6 @@ class SocketBody(Body):
         """Return the running ``read_into`` with what is there."""
         self._intake.flush()
 
-    def unread_bytes(self) -> int:
-        """What waits here and in the kernel; the kernel is told to hand it over at once."""
-        if self._left_connection:
-            return 0
-        self._intake.hurry()
-        return self._intake.spilt + unread_bytes(self._transport)
-
     def abort(self) -> None:
         """Drop the connection; a body that gave it back already has none to drop."""
         if not self._left_connection:

@@ -2,6 +2,7 @@ import asyncio
 import gzip
 import re
 import socket
+import ssl
 from types import SimpleNamespace
 
 import aiohttp
@@ -34,6 +35,7 @@ from chunkdl.errors import (
     UsageError,
 )
 from chunkdl.http.resolver import Addresses
+from chunkdl.http.tls import trusted_context
 from chunkdl.model import ByteRange, Mirror, Source
 
 CONTENT = bytes(i * 11 % 253 for i in range(100_000))
@@ -361,6 +363,77 @@ def test_a_remembered_url_that_fails_is_forgotten():
     assert run(scenario()) == ["/f", "/cdn", "/cdn", "/f", "/cdn"]
 
 
+def test_throttling_at_the_remembered_url_costs_no_new_resolve():
+    async def answer(request, writer):
+        if request.target == "/f":
+            writer.write(head(302, "Location: /cdn", "Content-Length: 0"))
+        elif healthy:
+            await serve(request, writer)
+        else:
+            writer.write(head(429, "Content-Length: 0"))
+        await writer.drain()
+
+    serve, healthy = ranged(CONTENT), [True]
+
+    async def scenario():
+        async with RawServer(answer) as hub, a_client() as client:
+            assert await taken(client, source_of(hub)) == CONTENT
+            healthy.clear()
+            with pytest.raises(HTTPStatus):
+                await fetch(client, source_of(hub))
+            healthy.append(True)
+            assert await taken(client, source_of(hub)) == CONTENT
+            return hub.targets
+
+    assert run(scenario()) == ["/f", "/cdn", "/cdn", "/cdn"]
+
+
+def test_a_cancelled_request_leaves_the_signed_url_known():
+    arrived, proceed = asyncio.Event(), asyncio.Event()
+
+    async def answer(request, writer):
+        if request.target == "/f":
+            writer.write(head(302, "Location: /cdn", "Content-Length: 0"))
+        elif len(asked) > 1 and not proceed.is_set():
+            arrived.set()
+            await proceed.wait()
+            return
+        else:
+            await serve(request, writer)
+        asked.append(request.target)
+        await writer.drain()
+
+    serve, asked = ranged(CONTENT), []
+
+    async def scenario():
+        async with RawServer(answer) as hub, a_client() as client:
+            assert await taken(client, source_of(hub)) == CONTENT
+            lost = asyncio.ensure_future(fetch(client, source_of(hub)))
+            await arrived.wait()
+            lost.cancel()
+            await asyncio.gather(lost, return_exceptions=True)
+            proceed.set()
+            assert await taken(client, source_of(hub)) == CONTENT
+            return hub.targets
+
+    assert run(scenario()) == ["/f", "/cdn", "/cdn", "/cdn"]
+
+
+def test_a_path_at_home_that_a_stranger_chose_never_gets_the_token():
+    async def scenario():
+        routes = {}
+        async with RawServer(redirecting(routes)) as hub:
+            async with RawServer(redirecting({"/x": f"{hub.url}/chosen"})) as stranger, a_client() as client:
+                routes["/f"] = f"{stranger.url}/x"
+                for _ in range(2):
+                    assert await taken(client, source_of(hub, token="hf_secret")) == CONTENT
+            return [(each.target, each.headers.get("authorization")) for each in hub.requests]
+
+    told = run(scenario())
+    assert ("/f", "Bearer hf_secret") in told
+    assert {said for target, said in told if target == "/chosen"} == {None}
+
+
 def test_redirect_loops_end():
     async def answer(request, writer):
         seen.append(request.target)
@@ -662,6 +735,20 @@ def test_ssl_cert_file_is_trusted(monkeypatch):
             return await taken(client, source_of(server))
 
     assert run(scenario()) == CONTENT
+
+
+def test_ssl_cert_file_is_trusted_alone(tmp_path):
+    """OpenSSL by itself would trust the system's folder of certificates beside it."""
+    context = trusted_context(named=str(TLS_FILES / "loopback-test-cert.pem"))
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert len(context.get_ca_certs()) <= 1
+    assert not context.cert_store_stats()["crl"]
+    assert context.cert_store_stats()["x509"] == 1
+    for wrong in (tmp_path / "typo.pem", tmp_path):
+        with pytest.raises(UsageError, match="holds no certificates to trust") as caught:
+            trusted_context(named=str(wrong))
+        assert "SSL_CERT_FILE" in caught.value.hint
 
 
 def test_a_small_receive_buffer_is_asked_for():

@@ -4,7 +4,9 @@ import threading
 
 import pytest
 
-from chunkdl.http.resolver import Addresses, JudgingResolver, PrivateAddress, system_lookup
+from chunkdl.http.homes import Homes
+from chunkdl.http.resolver import Addresses, JudgingResolver, PrivateAddress, Standing, system_lookup
+from chunkdl.model import Mirror
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
@@ -91,16 +93,74 @@ def test_memory_is_bounded():
     assert names.asked.count("h0") == 2
 
 
-@pytest.mark.parametrize(("found", "private"), [(["8.8.8.8"], False), (["8.8.8.8", "10.0.0.1"], True)])
-def test_any_private(found, private):
+@pytest.mark.parametrize(
+    ("found", "standing"),
+    [
+        (["8.8.8.8"], Standing.PUBLIC),
+        (["8.8.8.8", "10.0.0.1"], Standing.MIXED),
+        (["10.0.0.1", "fd00::1"], Standing.PRIVATE),
+    ],
+)
+def test_where_a_name_leads(found, standing):
     async def scenario():
         addresses = Names(lab=found).addresses()
         try:
-            return await addresses.any_private("lab", 80)
+            return await addresses.standing("lab", 80)
         finally:
             addresses.close()
 
-    assert asyncio.run(scenario()) is private
+    assert asyncio.run(scenario()) is standing
+
+
+LAB = Mirror("http://lab:8080", "lab")
+
+
+def homes_of(names, act):
+    """What ``act(homes, addresses)`` gives, after the lab's name was judged."""
+
+    async def scenario():
+        addresses = names.addresses()
+        try:
+            homes = Homes(addresses, {})
+            await homes.look_up(LAB, 5.0)
+            return await act(homes, addresses)
+        finally:
+            addresses.close()
+
+    return asyncio.run(scenario())
+
+
+async def answers(homes, _):
+    return (
+        homes.may_connect_inside(LAB, "lab:8080"),
+        homes.may_connect_inside(LAB, "cdn:80"),
+        homes.may_lead_inside(LAB),
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "may"),
+    [
+        (["10.0.0.1"], (True, True, True)),
+        (["10.0.0.1", "2606:4700::1111"], (True, False, False)),
+        (["8.8.8.8"], (False, False, False)),
+    ],
+    ids=["private", "mixed", "public"],
+)
+def test_only_what_stands_wholly_inside_may_lead_inside(found, may):
+    assert homes_of(Names(lab=found), answers) == may
+
+
+def test_a_name_that_leads_inside_first_and_out_later_is_not_private():
+    names = Names(lab=["10.0.0.1"])
+
+    async def rebound(homes, addresses):
+        assert homes.may_lead_inside(LAB)
+        names.names["lab"], names.now = ["8.8.8.8"], 60.0
+        await JudgingResolver(addresses, private=True).resolve("lab", 8080)
+        return homes.may_lead_inside(LAB)
+
+    assert homes_of(names, rebound) is False
 
 
 def test_the_system_is_asked():
