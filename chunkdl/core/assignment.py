@@ -26,7 +26,7 @@ from chunkdl.core.state import FilePhase
 from chunkdl.model import ByteRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from chunkdl.core.mirror_stats import Host, MirrorState
     from chunkdl.core.policy import SchedulerConfig
@@ -39,7 +39,7 @@ _CRUMB = 0.5
 _ECF_MARGIN = 0.8
 # A host that gives less than this part of one connection's rate is not counted on to take anything over.
 _AT_WORK = 0.2
-# How many waiting files are looked at for a way out of a deadlock: the front of each queue will do.
+# How many waiting files are looked at for a last resort or a way out of a deadlock: the front of each queue will do.
 _LOOK_AT = 4
 # The latency assumed of a host that never answered: a transcontinental round trip with TLS.
 LATENCY_UNKNOWN_S = 0.5
@@ -73,7 +73,8 @@ def propose(job: Job, now: float) -> Grant | None:
 def _rank(job: Job, mirror: MirrorState) -> tuple[float, ...]:
     host = job.hosts[mirror.host_for(small=False)]
     rate = host.connection_rate
-    doubted = mirror.standing.is_doubted(job.config) or host.standing.is_doubted(job.config)
+    refusing = mirror.refusals >= job.config.refusals_to_doubt
+    doubted = refusing or mirror.standing.is_doubted(job.config) or host.standing.is_doubted(job.config)
     if rate is None:
         return (doubted, 0, len(host.leases), -mirror.priority, mirror.order)
     return (doubted, 1, -rate, -mirror.priority, mirror.order)
@@ -84,7 +85,10 @@ def _propose_for(job: Job, mirror: MirrorState, now: float) -> Grant | None:
         host = job.hosts[mirror.host_for(small=small)]
         if free_seats(job, mirror, host, now) == 0:
             continue
-        for file in job.backlog.candidates(mirror.name, small=small):
+        candidates: Iterator[FileState] = job.backlog.candidates(mirror.name, small=small)
+        if is_last_resort(job, mirror, host):  # it declines whatever somebody else has: maybe the whole queue
+            candidates = islice(candidates, _LOOK_AT)
+        for file in candidates:
             grant = _grant_from(job, (mirror, host), file, now)
             if grant is not None:
                 return grant

@@ -36,10 +36,14 @@ class Blame:
         lease.host.standing.errors += 1
         lease.host.standing.last_reason = reason
 
+    def silence(self, lease: Lease, now: float) -> None:
+        """It is renewed, and nobody is to blame; but if nothing ever comes, this is what there is to say."""
+        lease.file.complaints[lease.mirror.name] = f"silent for {now - lease.heard_at:.0f} s"
+
     def failure(self, lease: Lease, now: float, reason: str) -> None:
         """It did not deliver: back off, longer each time; while nobody delivers, only shortly."""
         standing = self._standing(lease)
-        lease.file.refused[lease.mirror.name] = reason
+        lease.file.complaints[lease.mirror.name] = reason
         if not standing.failed(now, reason, self._config, asked_at=lease.opened_at):
             return
         silent = now - self._job.heard_at >= self._config.link_silent_s
@@ -51,7 +55,7 @@ class Blame:
     def throttle(self, lease: Lease, now: float, event: LeaseThrottled) -> None:
         """It said "too much": fewer connections, and no new one before the time it named."""
         standing = self._standing(lease)
-        lease.file.refused[lease.mirror.name] = event.reason
+        lease.file.complaints[lease.mirror.name] = event.reason
         first = standing.failed(now, event.reason, self._config, asked_at=lease.opened_at)
         lease.host.controller.back_off(now, self._working(lease), asked_at=lease.opened_at)
         wait_s = min(event.retry_after_s or 0.0, self._config.retry_after_max_s)

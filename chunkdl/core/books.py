@@ -1,7 +1,8 @@
 """The books of the run: every lease granted, changed and ended, and what is said of it.
 
-Decides nothing. Each entry keeps the memory (``state``) in order, speaks the instruction that belongs to it
-and writes the file's story: no assignment is spoken that was not recorded as a Lease before.
+Decides no more than an entry itself needs: how long a lease may wait for its first byte, and how many connections a
+host may have whose mirrors become known. Each entry keeps the memory (``state``) in order, speaks the instruction
+that belongs to it and writes the file's story: no assignment is spoken that was not recorded as a Lease before.
 """
 
 from __future__ import annotations
@@ -117,8 +118,9 @@ class Books:
             if lease.meter is not None:
                 lease.meter.add(gained, now)
         lease.held_by_us = mark.held_by_us and lease.phase is LeasePhase.RECEIVING
-        if lease.held_by_us:
+        if lease.held_by_us or mark.skipped > lease.skipped:
             lease.heard_at = self.job.heard_at = now
+        lease.skipped = mark.skipped
         if mark.stored_to > lease.stored_to:
             self.job.store(lease, mark.stored_to, now)
 

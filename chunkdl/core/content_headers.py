@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
-_MAX_SIZE = 1 << 62  # what a file offset can be; a larger number is nonsense
+MAX_SIZE = 1 << 62  # what a file offset can be; a larger number is nonsense
 _ALGORITHMS = {64: DigestAlgorithm.SHA256, 40: DigestAlgorithm.GIT_SHA1}
 # Strong, quoted or bare as some caches send it. Weak ones name a rendering, ``<md5>-<parts>`` an S3 upload,
 # ``<32 hex>-10`` what olah makes of a URL: none of them names content.
@@ -70,7 +70,7 @@ def read_facts(status: int, headers: Mapping[str, str]) -> ContentFacts:
     digest = next((found for each in tags if (found := etag_digest(each))), None)
     linked = headers.get("x-linked-size", "").strip()
     size = int(linked) if re.fullmatch(r"[0-9]{1,19}", linked) else _body_size(status, headers)
-    believable = size if size is not None and size <= _MAX_SIZE else None
+    believable = size if size is not None and size <= MAX_SIZE else None
     return ContentFacts(believable, digest, headers.get("x-repo-commit") or None)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chunkdl.core import events as ev
-from chunkdl.model import ByteRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +47,7 @@ class Endings:
         if lease is None:
             return
         twin = lease.twin
-        self._books.end(lease, lease.stop, now, "finished")
+        self._books.end(lease, lease.stop, now, "finished, was sent more than asked" if event.excess else "finished")
         if twin is not None and twin.is_live:
             self._lost_race(twin, now)
 
@@ -91,16 +90,9 @@ class Endings:
             self._blame.failure(lease, now, event.reason)
 
     def _misbehaved(self, event: ev.LeaseMisbehaved, now: float) -> None:
-        lease = self._job.leases.get(event.lease)
-        if lease is None:
-            return
-        unsound = (
-            ByteRange(max(event.stored_to, lease.start), lease.stored_to) if event.stored_to < lease.stored_to else None
-        )
-        self._books.end(lease, event.stored_to, now, f"misbehaved: {event.reason}")
-        if unsound is not None:
-            self._job.open_pending(lease.file, lease.file.stored.overlap(unsound.start, unsound.stop))
-        self._blame.misbehaviour(lease, now, event.reason)
+        lease = self._ended(event.lease, event.stored_to, now, f"misbehaved: {event.reason}")
+        if lease is not None:
+            self._blame.misbehaviour(lease, now, event.reason)
 
     def _unranged(self, event: ev.LeaseUnranged, now: float) -> None:
         lease = self._job.leases.get(event.lease)

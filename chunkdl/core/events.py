@@ -51,6 +51,16 @@ class SourceAdded:
 
 
 @dataclass(frozen=True, slots=True)
+class MirrorsAsked:
+    """Mirrors are being asked whether they have files of this run (``begun``), or that is over: no SourceAdded comes.
+
+    Each asking is told twice, however it ends.
+    """
+
+    begun: bool
+
+
+@dataclass(frozen=True, slots=True)
 class JobSealed:
     """No more files will be added; the run may complete."""
 
@@ -70,12 +80,14 @@ class Mark:
     """How far one lease is: bytes before ``received_to`` are in memory, before ``stored_to`` in the part file.
 
     ``held_by_us`` is True while our own disk, memory or limiter keeps it from reading: silence is no stall then.
+    ``skipped`` counts bytes of a stream without ranges read past on the way to the lease's own: no progress, but life.
     """
 
     lease: int
     received_to: int
     stored_to: int
     held_by_us: bool = False
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +99,10 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class LeaseFinished:
-    """All bytes up to the lease's stop are stored."""
+    """All bytes up to the lease's stop are stored; ``excess``: the peer went on sending beyond the range asked for."""
 
     lease: int
+    excess: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +150,7 @@ class LeaseRefused:
 
 @dataclass(frozen=True, slots=True)
 class LeaseMisbehaved:
-    """The answer broke the protocol; bytes before ``stored_to`` were sound, the rest discarded."""
+    """The answer broke the protocol; what was stored before stays."""
 
     lease: int
     stored_to: int
@@ -216,6 +229,7 @@ Event = (
     MirrorAdded
     | FileAdded
     | SourceAdded
+    | MirrorsAsked
     | JobSealed
     | LeaseAccepted
     | Progressed

@@ -2,7 +2,7 @@
 
 The budget counts lack of progress, not attempts: any stored byte resets it. A file that waits its turn
 spends nothing, but one whose every source has failed for the whole budget is lost with it. A server that
-named a time to come back is waited for, within reason.
+named a time to come back is waited for, within reason, and so are mirrors that are still being asked.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from chunkdl.core.state import FilePhase, Trouble
 if TYPE_CHECKING:
     from chunkdl.core.state import FileState, Job, Lease
 
-# Mirrors prove that they have a file while others are being asked: a late one may still come.
-_LATE_SOURCE_S = 2.0
 # One silence proves nothing, however long.
 _ATTEMPTS_MIN = 2
 # With nothing in flight and nobody resting, look again after this long at the latest.
@@ -52,22 +50,28 @@ class GivingUp:
 
     def is_lost(self, file: FileState, now: float) -> bool:
         """True if waiting longer for ``file`` makes no sense."""
+        sources = list(self._job.sources(file))
+        if not sources:
+            return not file.leases and self._is_left_alone(file, now)
+        self._alone_since.pop(file.id, None)
         if now < file.patience_until:
             return False
         if file.leases:
-            barren, sources = all(each.is_barren for each in file.leases.values()), list(self._job.sources(file))
-            return barren and bool(sources) and all(self._is_exhausted(file, each.name) for each in sources)
-        if any(True for _ in self._job.sources(file)):
-            self._alone_since.pop(file.id, None)
-            return all(self._is_spent(file, mirror.name, now) for mirror in self._job.sources(file))
+            barren = all(each.is_barren for each in file.leases.values())
+            return barren and all(self._is_exhausted(file, each.name) for each in sources)
+        return all(self._is_spent(file, each.name, now) for each in sources)
+
+    def _is_left_alone(self, file: FileState, now: float) -> bool:
+        """It has no source, and none is to be expected: others prove that they have a file while they are asked."""
         since = self._alone_since.setdefault(file.id, now)
-        if self._job.sealed and file.refused and not file.sources:
-            since -= _LATE_SOURCE_S  # everybody who was named has refused for good
-        return now - since >= _LATE_SOURCE_S
+        if self._job.expects_sources(now):
+            return False
+        everybody_refused = self._job.sealed and bool(file.refused) and not file.sources
+        return everybody_refused or now - since >= self._job.config.late_source_s
 
     def reasons(self, file: FileState) -> tuple[str, ...]:
-        """One line a mirror, naming it."""
-        lines = dict(file.refused)
+        """One line a mirror, naming it: why it refused, what it did last, or how it stands with others."""
+        lines = file.complaints | file.refused
         for name in file.sources:
             mirror = self._job.mirrors.get(name)
             if mirror is None:

@@ -57,8 +57,8 @@ class Invariants:
 
 
 def _stored_shrinks_only_by_blame(moment: Moment, file: FileState, before: int) -> None:
-    """Stored bytes are lost only by a rejection, or with an answer that broke the protocol."""
-    allowed = isinstance(moment.event, ev.RangesRejected | ev.LeaseMisbehaved)
+    """Stored bytes are lost only by a rejection."""
+    allowed = isinstance(moment.event, ev.RangesRejected)
     _demand(allowed or file.stored.total >= before, moment, file, "stored bytes were lost")
 
 
@@ -76,16 +76,21 @@ def every_byte_in_one_state(moment: Moment) -> None:
 
 
 def leased_means_a_lease(moment: Moment) -> None:
-    """A byte is leased if and only if a lease will deliver it and nobody has stored it."""
+    """A byte is leased if and only if a lease will deliver it and nobody has stored it.
+
+    What a rejection takes from a lease that is told to stop for it is pending at once, although that has not ended.
+    """
     for file in moment.changed:
-        promised = RangeSet()
+        promised, kept = RangeSet(), RangeSet()
         for lease in file.leases.values():
             promised.add(lease.stored_to, lease.stop)
+            if lease.is_live or not file.was_rejected:
+                kept.add(lease.stored_to, lease.stop)
         for start, stop in file.leased.pairs():
             _demand(promised.covers(start, stop), moment, file, f"[{start}, {stop}) is leased to nobody")
-        for start, stop in promised.pairs():
+        for start, stop in kept.pairs():
             free = file.pending.overlap(start, stop)
-            _demand(not free or file.was_rejected, moment, file, f"{free} is promised but pending")
+            _demand(not free, moment, file, f"{free} is promised but pending")
 
 
 def one_primary_and_one_hedge(moment: Moment) -> None:

@@ -135,11 +135,6 @@ class Plan:
         """Chosen paths that may run code when loaded."""
         return tuple(each.path for each in self.chosen if each.executable)
 
-    @property
-    def complete_listing(self) -> bool:
-        """True if nothing of the commit was left out, which a hub tree file demands."""
-        return not self.left_out
-
 
 def segment_bytes(size: int) -> int:
     """Grid of a file of ``size`` bytes."""
@@ -152,7 +147,7 @@ def make_plan(artifact: Artifact, selection: Selection, inventory: Inventory, *,
     Raises:
         MirrorMisbehaved: the listing gives one digest two sizes.
     """
-    here = Inventory(free_bytes=inventory.free_bytes) if force else inventory
+    here = Inventory(free_bytes=inventory.free_bytes, copies=inventory.copies) if force else inventory
     contents = [_plan_content(files, here) for files in _by_digest(selection.chosen)]
     contents.sort(key=lambda each: each.size >= _SMALL_BYTES)  # stable: listing order within both halves
     return Plan(artifact, tuple(contents), selection.chosen, selection.left_out, selection.notices, selection.by_rule)
@@ -192,9 +187,11 @@ def _plan_content(files: list[RemoteFile], here: Inventory) -> PlannedContent:
         return PlannedContent(digest, size, paths, Action.PRESENT, bytes_to_copy=copied)
     if size == 0:
         return PlannedContent(digest, size, paths, Action.EMPTY)
-    if digest in here.elsewhere:
-        found = here.elsewhere[digest]
-        return PlannedContent(digest, size, paths, Action.REUSE, reuse_from=found, bytes_to_copy=copied)
+    grid, found = segment_bytes(size), here.elsewhere.get(digest, ())
+    if found:
+        return PlannedContent(
+            digest, size, paths, Action.REUSE, segment_bytes=grid, reuse_from=found, bytes_to_copy=copied
+        )
     claims = RangeSet(here.partials.get(digest, ()))
     claimed, pending = claims.overlap(0, size), claims.gaps(0, size)
     return PlannedContent(
@@ -204,6 +201,6 @@ def _plan_content(files: list[RemoteFile], here: Inventory) -> PlannedContent:
         Action.RESUME if claimed else Action.FETCH,
         pending=tuple(pending),
         claimed=tuple(claimed),
-        segment_bytes=segment_bytes(size),
+        segment_bytes=grid,
         bytes_to_copy=copied,
     )

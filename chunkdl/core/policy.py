@@ -72,10 +72,15 @@ class SchedulerConfig:
     retry_after_max_s: float = 600.0
     failures_to_doubt: int = 3
     strikes_to_distrust: int = 3
-    distrust_s: float = 120.0  # then one more chance: bans decay, or the run may run out of mirrors
-    forgive_s: float = 60.0  # one failure is forgotten in this time
-    refusals_to_doubt: int = 3
+    # Then one more chance: bans decay, or the run may run out of mirrors. Chosen: a whole budget, so that a host with
+    # one bad minute comes back (without this, seed 12391 of the simulation crept on with a worse one).
+    distrust_s: float = 120.0
+    forgive_s: float = 60.0  # one failure is forgotten in this time; chosen: twice the longest rest
+    refusals_to_doubt: int = 3  # chosen, as the failures above: one may be about the file, three in a row are about us
     no_progress_s: float = 120.0  # counts lack of progress, not attempts
+    # Mirrors get 20 s to tell what they hold; a bad one among them is asked again for hours, but not waited for.
+    asking_s: float = 20.0
+    late_source_s: float = 2.0  # a file without a source, with nobody being asked: what is found may be on its way
 
     # Rhythm. Stalls are judged to a quarter second; marks come ten times a second.
     tick_s: float = 0.25

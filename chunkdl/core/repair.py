@@ -187,7 +187,7 @@ class Repair:
         return {host: tuple(ranges) for host, ranges in found.items()}
 
     def _exposed(self) -> Counter[str]:
-        """How often each host stood alone against two that agreed, or contradicted itself."""
+        """How often each host was against what two or more agreed on, or contradicted itself."""
         exposed: Counter[str] = Counter()
         for copies in self._disputed().values():
             witnesses = {(copy.hosts, copy.xxh3) for copy in copies}

@@ -33,7 +33,7 @@ _RETIRE_S = 0.5
 
 
 class Rounds:
-    """Asks every policy after every event; four times a second those that look at time."""
+    """Asks every policy after each event that may change a choice; four times a second those that look at time."""
 
     def __init__(self, books: Books, blame: Blame, giving_up: GivingUp) -> None:
         self._books = books
@@ -69,10 +69,10 @@ class Rounds:
         for standing in self._job.standings():
             standing.heal(now, self._config)
         for cut in overdue(self._job, now):
-            if cut.renewal:
-                lease = cut.lease
-                limit_s = min(self._config.stall_max_s, 2 * max(self._config.stall_s, lease.silence_limit_s))
-                lease.file.silence_limit_s = max(lease.file.silence_limit_s, limit_s)
+            if cut.renewed_limit_s:
+                file = cut.lease.file
+                file.silence_limit_s = max(file.silence_limit_s, cut.renewed_limit_s)
+                self._blame.silence(cut.lease, now)
             elif cut.blame:
                 self._blame.failure(cut.lease, now, cut.cause)
             self._books.cancel(cut.lease, now, cut.cause)

@@ -2,8 +2,8 @@
 
 One mutating method, ``handle``; the engine calls it from one place, between awaits, and sends
 ``DeadlineReached`` at ``next_deadline``. This module takes in what becomes known of files, mirrors and hosts;
-``endings`` takes in how leases end, ``books`` enters both, and after every event ``rounds`` asks the pure
-proposals what to do. Order never comes from a set. The shape is that of dask's worker state machine; the
+``endings`` takes in how leases end, ``books`` enters both, and after every event but progress ``rounds`` asks the
+pure proposals what to do. Order never comes from a set. The shape is that of dask's worker state machine; the
 policies are explained where they live.
 """
 
@@ -17,7 +17,7 @@ from chunkdl.core.books import Books
 from chunkdl.core.eligibility import is_unwanted, must_avoid
 from chunkdl.core.endings import Endings
 from chunkdl.core.giving_up import GivingUp
-from chunkdl.core.host_view import HostView, view
+from chunkdl.core.host_view import view
 from chunkdl.core.mirror_stats import MirrorState
 from chunkdl.core.ranges import RangeSet
 from chunkdl.core.rounds import Rounds
@@ -26,9 +26,8 @@ from chunkdl.core.state import FilePhase, FileState, Job, Lease, new_story
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from chunkdl.core.host_view import HostView
     from chunkdl.core.policy import Rng, SchedulerConfig
-
-__all__ = ["HostView", "Scheduler"]
 
 
 class Scheduler:
@@ -109,6 +108,7 @@ class Scheduler:
             ev.MirrorAdded: self._mirror_added,
             ev.FileAdded: self._file_added,
             ev.SourceAdded: self._source_added,
+            ev.MirrorsAsked: self._mirrors_asked,
             ev.JobSealed: self._job_sealed,
             ev.LeaseAccepted: self._lease_accepted,
             ev.Progressed: self._progressed,
@@ -165,6 +165,11 @@ class Scheduler:
         self._books.tell(file, now, f"source {event.mirror} added")
         if file.pending:
             self.job.backlog.push(file)
+
+    def _mirrors_asked(self, event: ev.MirrorsAsked, now: float) -> None:
+        self.job.askings += 1 if event.begun else -1
+        if event.begun:
+            self.job.asked_at = now
 
     def _job_sealed(self, _event: ev.JobSealed, _now: float) -> None:
         self.job.sealed = True

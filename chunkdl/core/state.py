@@ -66,6 +66,7 @@ class Lease:
     phase: LeasePhase = LeasePhase.WAITING
     received_to: int = 0
     stored_to: int = 0
+    skipped: int = 0  # bytes of a stream read past before its own
     accepted_at: float | None = None
     heard_at: float = 0.0  # last byte, or the answer, or the end of our own limiter's hold
     silence_limit_s: float = 0.0  # the rung of its file's ladder when it was opened
@@ -145,7 +146,8 @@ class FileState:
     leased: RangeSet = field(default_factory=RangeSet)
     sources: dict[str, None] = field(default_factory=dict)  # mirrors that may still serve it
     streams: dict[str, bool] = field(default_factory=dict)  # True: this mirror gave a 200; False: a 206
-    refused: dict[str, str] = field(default_factory=dict)  # mirror -> its last reason
+    refused: dict[str, str] = field(default_factory=dict)  # mirror -> why it will never serve this file
+    complaints: dict[str, str] = field(default_factory=dict)  # mirror -> what it did last, since the last stored byte
     avoided: dict[str, RangeSet] = field(default_factory=dict)  # host -> ranges it must not deliver again
     leases: dict[int, Lease] = field(default_factory=dict)
     phase: FilePhase = FilePhase.OPEN
@@ -184,6 +186,8 @@ class Job:
     heard_at: float = float("-inf")  # last byte from anybody
     limiter_bound: bool = False
     sealed: bool = False
+    askings: int = 0  # under way: mirrors may yet prove that they have files
+    asked_at: float = float("-inf")  # when the latest of them began
     leases_granted: int = 0
     spared_seats: int = 0  # held by silent leases, as of the last tick
 
@@ -204,6 +208,10 @@ class Job:
     def standings(self) -> list[Standing]:
         """How every mirror and every host is trusted at present."""
         return [each.standing for each in self.mirrors.values()] + [each.standing for each in self.hosts.values()]
+
+    def expects_sources(self, now: float) -> bool:
+        """True while mirrors are being asked that may still answer in time."""
+        return self.askings > 0 and now - self.asked_at < self.config.asking_s
 
     def rest_bytes(self) -> int:
         """Bytes not yet received: pending, and to come by leases in flight."""
@@ -287,6 +295,7 @@ class Job:
             lease.host.bytes += fresh
             file.fruitless, file.silence_limit_s = 0, 0.0
             file.troubles.clear()
+            file.complaints.clear()
             lease.mirror.standing.succeeded()
             lease.host.standing.succeeded()
             lease.mirror.refusals = 0

@@ -37,7 +37,7 @@ class Cut:
     lease: Lease
     cause: str
     blame: bool
-    renewal: bool = False  # a sole source: the next limit is twice as long
+    renewed_limit_s: float = 0.0  # a sole source is renewed: how long its file's next one may be silent
 
 
 def overdue(job: Job, now: float) -> Iterator[Cut]:
@@ -76,16 +76,19 @@ def _judge_receiving(job: Job, lease: Lease, now: float, *, link_down: bool) -> 
         return None
     if link_down or not can_be_taken_over(job, lease, now):
         cause = "link down, probing" if link_down else "sole source, renewed"
-        return _renew(lease, silent_s, job.config.stall_s, cause)
+        return _renew(job, lease, silent_s, cause)
     certain = _somebody_idle(job, lease, now) or fell_silent(job, lease.host, now)
     if silent_s >= (job.config.stall_idle_s if certain else job.config.stall_s):
         return Cut(lease, f"no byte for {silent_s:.1f} s", blame=True)
     return Cut(lease, "far below its host's own rate", blame=False) if slow else None
 
 
-def _renew(lease: Lease, silent_s: float, first_s: float, cause: str) -> Cut | None:
-    limit_s = max(first_s, min(lease.silence_limit_s, lease.file.silence_limit_s))
-    return Cut(lease, cause, blame=False, renewal=True) if silent_s >= limit_s else None
+def _renew(job: Job, lease: Lease, silent_s: float, cause: str) -> Cut | None:
+    first_s = job.config.stall_s
+    if silent_s < max(first_s, min(lease.silence_limit_s, lease.file.silence_limit_s)):
+        return None
+    doubled_s = min(job.config.stall_max_s, 2 * max(first_s, lease.silence_limit_s))
+    return Cut(lease, cause, blame=False, renewed_limit_s=doubled_s)
 
 
 def _judge_waiting(job: Job, lease: Lease, now: float, *, link_down: bool) -> Cut | None:

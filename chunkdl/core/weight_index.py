@@ -9,6 +9,7 @@ loaders say so themselves.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from chunkdl.core.paths import check_path
@@ -17,20 +18,24 @@ from chunkdl.errors import ArtifactNotFound, PlacementRefused
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+# accelerate (1.x) follows whatever ``*.index.json`` stands alone in a folder; with a variant it is .index.fp16.json.
+_INDEX = re.compile(r"\.index\.(?:.+\.)?json$")
 # What every family calls it: model.safetensors.index.json, pytorch_model.bin.index.json, tf_model.h5.index.json …
-# and, with a variant, model.safetensors.index.fp16.json.
-_INDEX_WORD = ".index."
-_INDEX_SUFFIX = ".json"
+_FAMILY_INDEX = re.compile(r"\.(?:safetensors|bin|h5|msgpack)\.index\.(?:.+\.)?json$")
 # Some hundred bytes a tensor: room for half a million of them, and a bound on what is read into memory.
 INDEX_LIMIT_BYTES = 64 << 20
 # A message names so much of what an index says.
 _SHOWN = 120
 
 
-def is_index(path: str) -> bool:
-    """True for the names under which loaders look for an index of weights."""
+def is_index(path: str, size: int) -> bool:
+    """True for what loaders may take for an index of weights, by its name and its ``size`` in bytes.
+
+    Other programs call their indexes so as well (data/wiki.index.json of a dataset): what is too large for weights is
+    one of weights only under a family's own name.
+    """
     name = path.rpartition("/")[2]
-    return name.endswith(_INDEX_SUFFIX) and _INDEX_WORD in name
+    return bool(_FAMILY_INDEX.search(name) or (size <= INDEX_LIMIT_BYTES and _INDEX.search(name)))
 
 
 def check_size(path: str, size: int) -> None:

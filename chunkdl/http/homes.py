@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from chunkdl.core.addresses import is_private_host
+from chunkdl.addresses import is_private_host
 from chunkdl.errors import ConnectFailed
 from chunkdl.http.proxies import proxy_for
 from chunkdl.http.redirects import host_of, parse_url

@@ -11,7 +11,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from chunkdl.core.addresses import is_loopback_host, parse_literal
+from chunkdl.addresses import is_loopback_host, parse_literal
 from chunkdl.errors import UsageError
 from chunkdl.http.redirects import parse_url
 

@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 from yarl import URL
 
-from chunkdl.core.addresses import is_loopback_host, is_private_host
+from chunkdl.addresses import is_loopback_host, is_private_host
 from chunkdl.errors import RedirectRefused
 
 # DESIGN §5; huggingface_hub follows 20, aiohttp 10. A hub needs two: to the canonical name, to the CDN.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from chunkdl.core.addresses import is_loopback_host, is_public, parse_literal
+from chunkdl.addresses import is_loopback_host, is_public, parse_literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

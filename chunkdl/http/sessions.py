@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import socket
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -109,7 +110,7 @@ class Sessions:
         except ImportError as error:
             raise UsageError(
                 f"{redacted_proxy(proxy)} is a socks proxy, and aiohttp-socks is not installed",
-                hint="pip install 'chunkdl[socks]'",
+                hint=f"{sys.executable} -m pip install aiohttp-socks",
             ) from error
         self.proxy_errors = (module.ProxyError, module.ProxyConnectionError, module.ProxyTimeoutError)
         url = proxy.replace("socks5h://", "socks5://", 1)

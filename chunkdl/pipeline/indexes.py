@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def holds_index(planned: PlannedContent) -> bool:
     """True if loaders take one of the content's paths for an index of weights."""
-    return any(map(is_index, planned.paths))
+    return any(is_index(path, planned.size) for path in planned.paths)
 
 
 async def judge_indexes(plan: Plan, indexes: Sequence[Arriving], threads: Threads, destination: Destination) -> None:
@@ -41,7 +41,7 @@ async def judge_indexes(plan: Plan, indexes: Sequence[Arriving], threads: Thread
         blob = destination.paths_of(planned).blob
         if task.cancelled() or isinstance(task.result(), BaseException) or not blob.exists():
             continue  # it failed, or stands at its place already and was judged when it came there
-        for path in filter(is_index, planned.paths):
+        for path in (each for each in planned.paths if is_index(each, planned.size)):
             shards = await threads.submit(threads.sync, read_index, path, planned.size, blob)
             if plan.by_rule:
                 _check(plan, path, shards)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from chunkdl.assemble.digests import ContentHasher
@@ -102,12 +102,13 @@ class LargeContent:
         return part
 
     def _give_back(self) -> None:
-        """Whatever was acquired, the right to it last."""
-        if self._part is not None:
-            self._part.close()
-        for lock in self._locks:
-            lock.release()
-        self._turn.give_back()
+        """Whatever was acquired, the right to it last, and also if a network disk reports its failure at closing."""
+        with ExitStack() as stack:
+            stack.callback(self._turn.give_back)
+            for lock in self._locks:
+                stack.callback(lock.release)
+            if self._part is not None:
+                stack.callback(self._part.close)
 
     def _is_placed(self) -> bool:
         return not self._session.options.force and self._destination.holds(self._planned)
@@ -129,12 +130,14 @@ class LargeContent:
                 self._paths.journal.unlink(missing_ok=True)
 
         async def guard() -> None:
-            await self._in_thread(_before_append, owned, part, planned)
+            """With the writers: what syncs may take minutes, and a killed process loses what no journal speaks of."""
+            if await self._with_the_writers(_has_lost_its_name, owned, part, planned):
+                await self._in_thread(part.rescue, part.path)
 
         return Content(
-            Identity(planned.digest, planned.size, planned.segment_bytes, planned.paths[0]),
+            identity_of(planned),
             part=part,
-            new_hasher=lambda: ContentHasher(planned.digest.algorithm, planned.size),
+            new_hasher=lambda: hasher_of(planned),
             commit=commit,
             ledger=journal,
             claims=claims,
@@ -145,12 +148,26 @@ class LargeContent:
 
     async def _last_flush(self, content: Content) -> None:
         """Whatever ended the block: what is stored is recorded, unless the blob already stands."""
-        if await self._in_thread(self._paths.journal.exists):
+        if await self._with_the_writers(self._paths.journal.exists):
             await content.flush()
+
+    async def _with_the_writers(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        threads = self._session.threads
+        return await settled(threads.submit(threads.disk, call, *args, **kwargs))
 
     async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         threads = self._session.threads
         return await settled(threads.submit(threads.sync, call, *args, **kwargs))
+
+
+def identity_of(planned: PlannedContent) -> Identity:
+    """What the engine is told about a planned content."""
+    return Identity(planned.digest, planned.size, planned.segment_bytes, planned.paths[0])
+
+
+def hasher_of(planned: PlannedContent) -> ContentHasher:
+    """A fresh hasher for a planned content."""
+    return ContentHasher(planned.digest.algorithm, planned.size)
 
 
 def _still_ours(owned: Owned, planned: PlannedContent) -> None:
@@ -162,8 +179,7 @@ def _still_ours(owned: Owned, planned: PlannedContent) -> None:
         )
 
 
-def _before_append(owned: Owned, part: PartFile, planned: PlannedContent) -> None:
-    """A journal may only speak for the one part file that stands under its name."""
+def _has_lost_its_name(owned: Owned, part: PartFile, planned: PlannedContent) -> bool:
+    """A journal may only speak for the one part file that stands under its name, and is ours."""
     _still_ours(owned, planned)
-    if part.vanished():
-        part.rescue(part.path)
+    return part.vanished()

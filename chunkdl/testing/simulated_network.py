@@ -67,7 +67,7 @@ class MirrorModel:
 
 @dataclass(frozen=True, slots=True)
 class LinkModel:
-    """Our own access: its bandwidth, when it is dead, when our own limiter binds and at what rate."""
+    """Our own access: its bandwidth, when it is dead, when our own limiter holds what comes back, and at what rate."""
 
     bandwidth: float = FOREVER
     down: tuple[tuple[float, float], ...] = ()
@@ -101,6 +101,7 @@ class Flow:
     stop: int
     at: float = 0.0  # offset received so far; fluid, hence a float
     skip: float = 0.0  # bytes of an unranged answer before ``start``
+    skipped: float = 0.0
     rate: float = 0.0
     open: bool = False
     stalled: bool = False
@@ -133,6 +134,7 @@ class Flow:
         moved = self.rate * passed
         skipped = min(self.skip, moved)
         self.skip -= skipped
+        self.skipped += skipped
         self.at = min(float(self.stop), self.at + moved - skipped)
 
 

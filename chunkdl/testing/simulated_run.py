@@ -37,6 +37,8 @@ _LIES_MAX = 2
 _FRESH_ROUND_TRIPS = 3
 # An engine that has repaired a file so often gives it up.
 _REPAIRS_MAX = 6
+# So long after the last byte that it held back our own limiter still counts as binding.
+_BOUND_AFTER_S = 1.0
 # A safety run may be hopelessly slow and yet progress: somebody loses patience.
 _PATIENCE_S = 600.0
 # A run that needs more than this many events is a live-lock: 2 GB from one host that fades to 2 % need 45 000.
@@ -106,6 +108,8 @@ class SimulatedRun:
         self._repairs: dict[int, int] = {}
         self._dirty = False
         self._done = False
+        self._bound = False
+        self._held_back_at = float("-inf")
 
     # --- the loop --------------------------------------------------------------------------------
 
@@ -132,9 +136,8 @@ class SimulatedRun:
                 self._plan(file.rejected_at, partial(self._reject_stored, number))
         for when, number, name in self.scenario.late_sources:
             self._plan(when, partial(self._send, ev.SourceAdded(number, name)))
-        for start, stop in self.scenario.link.limited:
-            self._plan(start, partial(self._limit, bound=True))
-            self._plan(stop, partial(self._limit, bound=False))
+        for moment in (each for span in self.scenario.link.limited for each in span if each < FOREVER):
+            self._plan(moment, self._share_anew)
         patience_s = _PATIENCE_S if self.scenario.phase == "safety" else None
         cancel_at = self.scenario.cancel_at if self.scenario.cancel_at is not None else patience_s
         if cancel_at is not None:
@@ -163,12 +166,16 @@ class SimulatedRun:
             self._send(ev.DeadlineReached())
         else:
             self._dirty = True
+        if not self._done:
+            self._tell_limiter()
 
     def _advance(self, to: float) -> None:
         self._before = self.now
-        for flow in self._flows.values():
-            if flow.rate > 0:
-                flow.advance(to - self.now)
+        moving = [flow for flow in self._flows.values() if flow.rate > 0]
+        for flow in moving:
+            flow.advance(to - self.now)
+        if moving and self.scenario.link.is_limited(self.now):
+            self._held_back_at = to
         self.now = to
 
     def _plan(self, when: float, act: Callable[[], None]) -> None:
@@ -195,7 +202,7 @@ class SimulatedRun:
         received_to = flow.received_to
         whole = received_to if received_to == flow.stop else received_to - received_to % self.scenario.write_bytes
         self._write(flow, max(flow.stored_to, whole))
-        return ev.Mark(flow.lease, received_to, flow.stored_to)
+        return ev.Mark(flow.lease, received_to, flow.stored_to, skipped=int(flow.skipped))
 
     def _write(self, flow: Flow, to: int) -> None:
         """Bytes reach the part file; remember whether they were right, and whose."""
@@ -361,9 +368,15 @@ class SimulatedRun:
 
     # --- the run -------------------------------------------------------------------------------------
 
-    def _limit(self, *, bound: bool) -> None:
+    def _share_anew(self) -> None:
         self._dirty = True
-        self._send(ev.LimiterBound(bound))
+
+    def _tell_limiter(self) -> None:
+        """It binds while bytes come that it holds back, and a moment longer, as the engine's does."""
+        bound = self.now - self._held_back_at < _BOUND_AFTER_S
+        if bound != self._bound:
+            self._bound = bound
+            self._send(ev.LimiterBound(bound))
 
     def _cancel_run(self) -> None:
         self._send(ev.RunCancelled())

@@ -28,13 +28,24 @@ _FAULTS = (
     "down", "dribbles", "wobble", "missing",
 )  # fmt: skip
 _WIDTHS = (1, 2, 4, 8, 16)
+# Draws of their own, beside the swarm's, so that every other seed keeps the scenario that it had.
+_LIMITED_FOR_EVER = 0.06
+_LONE_STREAM = 0.03
+# Slow enough to take minutes, fast enough that the run stays affordable.
+_LEAST_LIMIT_BYTES_PER_S = 0.3e6
 
 
 def sample(seed: int) -> Scenario:
     """The scenario of ``seed``; its phase is one of safety, liveness, efficiency."""
     rng = Random(f"swarm {seed}")  # noqa: S311  repeatable, no secret
     phase = ("safety", "liveness", "efficiency")[seed % 3]
-    return _efficiency(seed, rng) if phase == "efficiency" else _turmoil(seed, rng, phase)
+    if phase == "efficiency":
+        return _efficiency(seed, rng)
+    special = Random(f"special {seed}")  # noqa: S311  repeatable, no secret
+    if phase == "liveness" and _chance(special, _LONE_STREAM):
+        return _lone_stream(seed, special)
+    scenario = _turmoil(seed, rng, phase)
+    return _limited_for_ever(scenario, special) if _chance(special, _LIMITED_FOR_EVER) else scenario
 
 
 def describe(scenario: Scenario) -> str:
@@ -118,6 +129,34 @@ def _turmoil(seed: int, rng: Random, phase: str) -> Scenario:
         write_bytes=rng.choice((1, 65536, MIB)),
         cancel_at=rng.uniform(0.0, 20.0) if phase == "safety" and _chance(rng, 0.05) else None,
     )
+
+
+def _limited_for_ever(scenario: Scenario, rng: Random) -> Scenario:
+    """Our own limiter holds back whatever comes, and connections fall silent for good."""
+    limit = max(_LEAST_LIMIT_BYTES_PER_S, scenario.link.limit)
+    link = replace(scenario.link, limited=((rng.uniform(0.0, 10.0), FOREVER),), limit=limit)
+    stalls_per_s = rng.choice((0.02, 0.2))
+    hosts = tuple(replace(each, stalls_per_s=stalls_per_s, stall_s=FOREVER) for each in scenario.hosts)
+    return replace(scenario, link=link, hosts=hosts)
+
+
+def _lone_stream(seed: int, rng: Random) -> Scenario:
+    """A resumed file whose only source has no ranges: all that is here already must be read past again."""
+    rate = _log_uniform(rng, 0.2e6, 5e6)
+    host = HostModel(
+        "host0",
+        bandwidth=rate,
+        per_connection=rate,
+        latency_s=_log_uniform(rng, 0.005, 0.4),
+        wobble=rng.choice((0.0, 0.4)),
+        stalls_per_s=rng.choice((0.0, 0.2)),
+        stall_s=rng.choice((3.0, FOREVER)),
+        ranged=False,
+        calm_at=CALM_AT_S,
+    )
+    size = rng.randint(_TURMOIL_BYTES // 4, _TURMOIL_BYTES)
+    file = FileModel(size, (ByteRange(int(size * rng.uniform(0.5, 0.95)), size),), ("mirror0",), 8 * MIB)
+    return Scenario(seed, "liveness", SchedulerConfig(), (host,), _plain_mirrors((host,)), (file,))
 
 
 def _bad_host(rng: Random, name: str, kinds: set[str]) -> HostModel:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from chunkdl.core.eligibility import has_source_elsewhere
 from chunkdl.core.events import (
@@ -22,8 +22,10 @@ from chunkdl.core.events import (
     FileDropped,
     JobSealed,
     LeaseCancelled,
+    LeaseFinished,
     LimiterBound,
     MirrorAdded,
+    MirrorsAsked,
     OpenLease,
     Progressed,
     ProveFile,
@@ -32,6 +34,7 @@ from chunkdl.core.events import (
 )
 from chunkdl.errors import ChunkdlError, TransferFailed
 from chunkdl.http.redirects import host_of
+from chunkdl.observe import Notice
 from chunkdl.transfer.lease import Delivery, LiveLease, excused
 from chunkdl.transfer.limiter import Caps
 from chunkdl.transfer.proving import Court, follow, prove, worth_following
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from chunkdl.transfer.threads import Threads
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 # Events in flight: two for each lease and a few for each proof; more means that nobody reads the inbox.
 INBOX_LIMIT = 65_536
@@ -85,6 +89,7 @@ class Engine:
         self._inbox: asyncio.Queue[Event] = asyncio.Queue(INBOX_LIMIT)
         self._sources: dict[tuple[int, str], Source] = {}
         self._mirrors: set[str] = set()
+        self._excessive: set[str] = set()
         self._outcomes: dict[int, asyncio.Future[Verified | ChunkdlError]] = {}
         self._busy: dict[int, set[asyncio.Task[None]]] = {}
         self._files = 0
@@ -184,6 +189,14 @@ class Engine:
                 self._sources[file, source.mirror.name] = source
                 self.post(SourceAdded(file, source.mirror.name))
 
+    async def expecting(self, asking: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do what may yet lead to ``add_source``: a file whose sources have all refused waits for it a while."""
+        self.post(MirrorsAsked(begun=True))
+        try:
+            return await asking()
+        finally:
+            self.post(MirrorsAsked(begun=False))
+
     def seal(self) -> None:
         """Say that nothing more will be asked; ``serve`` returns when all is done."""
         self.post(JobSealed())
@@ -260,10 +273,19 @@ class Engine:
             ending = await delivery.run(tools.buffers)
             if tools.clock.asleep_s > asleep_s:
                 ending = excused(ending)
+            if isinstance(ending, LeaseFinished) and ending.excess:
+                self._tell_excess(lease.source.mirror)
         finally:
             del self.leases[lease.order.lease]
             self.wasted_bytes += lease.wasted_bytes
             self.post(ending or LeaseCancelled(lease.order.lease, lease.stored_to))
+
+    def _tell_excess(self, mirror: Mirror) -> None:
+        """Once a mirror: its connections cannot be kept, which costs a handshake for each range."""
+        if mirror.name not in self._excessive:
+            self._excessive.add(mirror.name)
+            message = f"{mirror.name} sends more bytes than it is asked for: the rest is not looked at"
+            self.tools.observer(Notice("excess", message))
 
     # -- proofs ----------------------------------------------------------------------------------
 

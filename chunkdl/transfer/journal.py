@@ -21,7 +21,7 @@ from aiofiles.threadpool import wrap
 
 from chunkdl import disk
 from chunkdl.core.journal_codec import claims, decode, encode_header, encode_record
-from chunkdl.transfer.threads import settled
+from chunkdl.transfer.threads import settled, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -53,7 +53,6 @@ class Journal:
         self._executor = executor
         self._file: AsyncFileIO | None = None
         self._sound = False
-        self._size_bytes = 0
         self._turn = asyncio.Lock()
 
     @classmethod
@@ -70,11 +69,6 @@ class Journal:
             await journal.close()
             raise
         return journal, claims(records)
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes in the file, as far as this object wrote or read them."""
-        return self._size_bytes
 
     async def append(self, records: Sequence[Record]) -> None:
         """Add records about bytes that are already written to the part file; a deleted journal comes back first.
@@ -116,14 +110,13 @@ class Journal:
             await self._recover()
         assert self._file is not None  # sound means open
         if await self._in_thread(self._vanished, self._file.fileno()):
-            await self._file.seek(0)
-            await self._rewrite(await self._file.readall())
+            await whole(self._file.seek(0))
+            await self._rewrite(await whole(self._file.readall()))
         self._sound = False
         left = memoryview(data)
         while left:
-            left = left[await self._file.write(left) :]
+            left = left[await whole(self._file.write(left)) :]
         self._sound = True
-        self._size_bytes += len(data)
 
     def _vanished(self, fd: int) -> bool:
         """As after ``hf cache rm`` beside us; NFS keeps a deleted open file under another name."""
@@ -151,8 +144,8 @@ class Journal:
         if decoded.header != self.header:
             await self._start_anew(self._file)
             return ()
-        await self._file.truncate(decoded.valid_length)
-        self._size_bytes, self._sound = decoded.valid_length, True
+        await whole(self._file.truncate(decoded.valid_length))
+        self._sound = True
         return decoded.records
 
     async def _open(self) -> None:
@@ -169,19 +162,19 @@ class Journal:
                 self._file = wrap(opening.result(), executor=self._executor)
 
     async def _decode(self, file: AsyncFileIO) -> Decoded:
-        if await file.seek(0, os.SEEK_END) > _MAX_BYTES:
+        if await whole(file.seek(0, os.SEEK_END)) > _MAX_BYTES:
             return decode(b"")
-        await file.seek(0)
-        data = await file.readall()
+        await whole(file.seek(0))
+        data = await whole(file.readall())
         return await self._in_thread(decode, data)
 
     async def _start_anew(self, file: AsyncFileIO) -> None:
-        await file.truncate(0)
-        self._size_bytes, self._sound = 0, True
+        await whole(file.truncate(0))
+        self._sound = True
         await self._append(encode_header(self.header))
 
     async def _close(self) -> None:
         self._sound = False
         file, self._file = self._file, None
         if file is not None:
-            await file.close()
+            await whole(file.close())

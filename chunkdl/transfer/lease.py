@@ -29,7 +29,6 @@ from chunkdl.errors import (
     FileReplaced,
     HTTPStatus,
     MirrorMisbehaved,
-    SignatureExpired,
     Stalled,
     TransportError,
 )
@@ -59,10 +58,6 @@ _THROTTLING = frozenset({429, 503})
 class Limiter(Protocol):
     """Permission to read: the rate limit of the run, a host or a job."""
 
-    @property
-    def bound(self) -> bool:
-        """True while readers have to wait for it."""
-
     def portion(self, wanted_bytes: int) -> int:
         """How many of ``wanted_bytes`` to read before paying; at least 1."""
 
@@ -81,6 +76,7 @@ class LiveLease:
         self.stop = order.range.stop
         self.submitted_to = self.stored_to = order.range.start
         self.held_by_us = True  # until the connection is open
+        self.skipped_bytes = 0
         self.wasted_bytes = 0
         self.body: Body | None = None
         self.cancelled = False
@@ -102,7 +98,7 @@ class LiveLease:
     @property
     def mark(self) -> Mark:
         """What the scheduler is told before each decision."""
-        return Mark(self.order.lease, self.received_to, self.stored_to, self.held_by_us)
+        return Mark(self.order.lease, self.received_to, self.stored_to, self.held_by_us, self.skipped_bytes)
 
     def shorten(self, stop: int) -> None:
         """Deliver only up to ``stop``."""
@@ -200,15 +196,16 @@ class Delivery:
         lease.body = None
         await body.close(reusable=lease.stop == order.range.stop and not order.whole)
         await self._settle()
-        return LeaseFinished(order.lease)
+        return LeaseFinished(order.lease, excess=body.excess)
 
     async def _skip(self, body: Body, count: int, scratch: memoryview) -> None:
         """Read past bytes that a stream without ranges sends before ours."""
         while count > 0:
-            got = await body.read_into(scratch[:count])
+            got = await self._read(body, scratch[:count])
             if got == 0:
                 raise BodyCutShort(f"{self._lease.source.mirror.name} ended before the wanted range began")
             count -= got
+            self._lease.skipped_bytes += got
             self._lease.wasted_bytes += got
 
     async def _stream(self, body: Body, buffers: tuple[memoryview, memoryview]) -> None:
@@ -297,7 +294,7 @@ class Delivery:
 def ending_of(error: TransportError, lease: LiveLease) -> Event:
     """Name the ending that an exchange's failure means."""
     number, reason = lease.order.lease, error.message
-    if isinstance(error, HTTPStatus | SignatureExpired):
+    if isinstance(error, HTTPStatus):
         return _refusal(error, number)
     if isinstance(error, FileReplaced):
         return LeaseRefused(number, final=True, reason=error.message)
@@ -318,8 +315,7 @@ def excused(ending: Event) -> Event:
     return ending
 
 
-def _refusal(error: HTTPStatus | SignatureExpired, number: int) -> Event:
-    if isinstance(error, HTTPStatus) and error.status in _THROTTLING:
+def _refusal(error: HTTPStatus, number: int) -> Event:
+    if error.status in _THROTTLING:
         return LeaseThrottled(number, error.retry_after_s, error.message)
-    final = isinstance(error, HTTPStatus) and not error.retryable
-    return LeaseRefused(number, final=final, reason=error.message)
+    return LeaseRefused(number, final=not error.retryable, reason=error.message)

@@ -28,6 +28,9 @@ _PORTION_MIN_BYTES = 4 << 10
 _PORTION_MAX_BYTES = 1 << 20
 # A reader that waits looks so often whether the limit was changed meanwhile.
 _LOOK_EVERY_S = 0.25
+# A limit that held a reader back binds for so long after the wait is over: then others are likely to be held back too,
+# and the scheduler, which judges nothing meanwhile, hears of a change less than once a second.
+_BOUND_AFTER_S = 1.0
 # Shorter waits are not worth a timer, whose resolution this is; they stay booked and are waited for with the next.
 _SLACK_S = 0.001
 
@@ -61,7 +64,7 @@ class RateLimiter:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """``clock`` gives monotonic seconds."""
-        self.bound = False
+        self._bound_until = float("-inf")
         self._bucket = bucket
         self._clock = clock
         self._sleep = sleep
@@ -77,10 +80,14 @@ class RateLimiter:
         """The limit in force; 0.0 is none."""
         return self._bucket.rate_bytes_per_s
 
+    @property
+    def bound(self) -> bool:
+        """True while readers are held back, and a moment longer; not where nobody reads any more."""
+        return self._bucket.rate_bytes_per_s > 0 and self._clock() < self._bound_until
+
     def set_rate(self, rate_bytes_per_s: float) -> None:
         """Another limit from now on; 0.0 lifts it, for whoever waits too."""
         self._bucket.set_rate(rate_bytes_per_s, self._clock())
-        self.bound = self.bound and rate_bytes_per_s > 0
 
     def portion(self, wanted_bytes: int) -> int:
         """How many of ``wanted_bytes`` to read before paying; at least 1."""
@@ -92,13 +99,12 @@ class RateLimiter:
     async def pay(self, read_bytes: int, lane: Lane | None = None) -> None:
         """Book ``read_bytes`` and wait until the bucket allows more, in the lanes' order."""
         if not self._bucket.rate_bytes_per_s:
-            self.bound = False
             return
         await self._turn(read_bytes, lane or self._common)
         try:
             wait_s = self._bucket.take(read_bytes, self._clock())
-            self.bound = wait_s > 0
             while wait_s > _SLACK_S:
+                self._bound_until = self._clock() + wait_s + _BOUND_AFTER_S
                 await self._sleep(min(wait_s, _LOOK_EVERY_S))
                 wait_s = self._bucket.take(0, self._clock())
         finally:
@@ -179,11 +185,6 @@ class Tolls:
         """``lane`` is the job's place in those that others share."""
         self._parts = parts
         self._lane = lane
-
-    @property
-    def bound(self) -> bool:
-        """True while any makes readers wait."""
-        return any(each.bound for each in self._parts)
 
     def portion(self, wanted_bytes: int) -> int:
         """As much as all allow; at least 1."""

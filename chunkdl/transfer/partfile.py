@@ -115,7 +115,8 @@ class PartFile:
 
     def _close_if_unused(self) -> None:
         if self._closed and not self._calls and not self._moving:
-            os.close(self._fd)
+            with disk.store_errors(self.path):  # network file systems say so late that what was written found no room
+                os.close(self._fd)
 
     def write_at(self, view: disk.BytesLike, offset: int) -> None:
         """Store all of ``view`` at ``offset``; ``ValueError`` if it does not lie inside the file."""
@@ -161,7 +162,7 @@ class PartFile:
             self.path = path
 
     def close(self) -> None:
-        """Close the descriptor, or let the last thread inside do so; calling twice is harmless."""
+        """Close the descriptor, or let the last thread inside do so; calling twice is harmless, after an error too."""
         with self._turn:
             if not self._closed:
                 self._closed = True

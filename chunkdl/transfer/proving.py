@@ -57,6 +57,9 @@ async def follow(content: Content, file: int, court: Court) -> None:
 async def prove(content: Content, file: int, court: Court) -> Verified | ChunkdlError | None:
     """Judge a complete content: the proof, a final failure, or None if bytes have to come again."""
     async with content.proving:
+        if content.pending:  # rejected while a lease that had taken them for present ended: the scheduler cannot know
+            court.post(RangesRejected(file, content.pending))
+            return None
         if content.repair.step and not await take_second_copies(content, court):
             return await doubt(content, file, court)  # the digest cannot hold now either
         if not await _advance(content, file, content.identity.size, court):

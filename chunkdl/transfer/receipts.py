@@ -18,6 +18,7 @@ from chunkdl.core.journal_codec import Header, Record, claims, decode, encode_he
 from chunkdl.core.planner import segment_bytes
 from chunkdl.disk import replacing, write_all
 from chunkdl.model import ByteRange
+from chunkdl.own_folder import make_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +57,7 @@ class Receipts:
         """Remember a content by its ranges, each inside one segment."""
         data = encode_header(header) + b"".join(map(encode_record, records))
         with suppress(OSError):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_own(self._folder)
             with replacing(self.path_of(header.digest), sync=False) as fd:
                 write_all(fd, data, 0)
 

@@ -14,7 +14,7 @@ from chunkdl.observe import HostStatus, Progress
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from chunkdl.core.scheduler import HostView
+    from chunkdl.core.host_view import HostView
     from chunkdl.transfer.content import Content
 
 # One sample a second, weighed so that the last five or so make the figure: readable, and quick to admit a stall.

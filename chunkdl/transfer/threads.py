@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Coroutine
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,6 +56,11 @@ async def all_done(tasks: Collection[asyncio.Task[None]]) -> None:
             cancelled = error
     if cancelled is not None:
         raise cancelled
+
+
+async def whole(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for ``work``, which a thread carries out, even while being cancelled: nothing may come beside it."""
+    return await settled(asyncio.get_running_loop().create_task(work))
 
 
 async def settled(future: asyncio.Future[T]) -> T:

@@ -8,7 +8,16 @@ from random import Random
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
 
 from chunkdl.core import events as ev
 from chunkdl.core.invariants import Invariants
@@ -34,11 +43,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.marks = {}
         self.cancelled = set()
         self.failed = set()
+        self.held = set()
+        self.completed = 0
         for number in range(3):
             self.send(ev.MirrorAdded(f"m{number}", f"host{number}", max_connections=2 + number))
 
     def send(self, event):
-        marks = tuple(ev.Mark(lease, *mark) for lease, mark in self.marks.items())
+        marks = tuple(ev.Mark(lease, *mark, lease in self.held) for lease, mark in self.marks.items())
         opened = []
         for each in (ev.Progressed(marks), event):
             instructions = self.scheduler.handle(each, self.now)
@@ -62,15 +73,19 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.cancelled.add(lease)
             case ev.FailFile(file):
                 self.failed.add(file)
+            case ev.CompleteRun():
+                self.completed += 1
 
     def end(self, event):
         stored = self.marks.pop(event.lease)[1]
         del self.open[event.lease]
         del self.stops[event.lease]
         self.cancelled.discard(event.lease)
+        self.held.discard(event.lease)
         assert stored >= 0
         return self.send(event)
 
+    @precondition(lambda self: not self.scheduler.job.sealed)
     @rule(target=leases, size=st.sampled_from(SIZES), hole=shares, names=st.sets(st.integers(0, 2), min_size=1))
     def add_file(self, size, hole, names):
         start = size * hole // 101
@@ -141,6 +156,27 @@ class SchedulerMachine(RuleBasedStateMachine):
     def limit(self, bound):
         return self.send(ev.LimiterBound(bound))
 
+    @rule(target=leases, lease=leases, held=st.booleans())
+    def hold(self, lease, held):
+        """Our own disk keeps a lease from reading, or no longer does."""
+        if lease in self.open:
+            (self.held.add if held else self.held.discard)(lease)
+        return self.send(ev.DeadlineReached())
+
+    @rule(target=leases, host=st.integers(0, 2))
+    def exclude(self, host):
+        return self.send(ev.HostExcluded(f"host{host}", "lied"))
+
+    @rule(target=leases, begun=st.booleans())
+    def ask_mirrors(self, begun):
+        if not begun and not self.scheduler.job.askings:
+            return multiple()
+        return self.send(ev.MirrorsAsked(begun))
+
+    @rule(target=leases)
+    def seal(self):
+        return self.send(ev.JobSealed())
+
     @rule(target=leases, file=st.integers(0, 5), proven=st.booleans())
     def settle(self, file, proven):
         known = self.scheduler.job.files.get(file)
@@ -157,6 +193,11 @@ class SchedulerMachine(RuleBasedStateMachine):
     @invariant()
     def every_lease_is_known_on_both_sides(self):
         assert set(self.scheduler.job.leases) == set(self.open)
+
+    @invariant()
+    def the_run_is_complete_once_and_only_when_nothing_is_left(self):
+        job = self.scheduler.job
+        assert self.completed == (job.sealed and not job.unfinished and not self.open)
 
     @invariant()
     def a_failed_file_never_comes_back(self):

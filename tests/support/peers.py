@@ -2,14 +2,22 @@
 
 import asyncio
 import hashlib
+import random
 import threading
+import time
 
 from chunkdl.assemble.digests import ContentHasher
 from chunkdl.core import events as ev
+from chunkdl.core.policy import SchedulerConfig
+from chunkdl.core.scheduler import Scheduler
 from chunkdl.model import ByteRange, Digest, DigestAlgorithm, Mirror, Source
+from chunkdl.transfer.awake import AwakeClock
+from chunkdl.transfer.buffers import BufferPool
 from chunkdl.transfer.content import Content, Identity
+from chunkdl.transfer.engine import Tools, running
 from chunkdl.transfer.lease import LiveLease
 from chunkdl.transfer.memory_part import MemoryPart
+from chunkdl.transfer.threads import Threads
 
 LIMIT_S = 20.0  # of every wait in a test that uses these
 
@@ -19,6 +27,7 @@ class Body:
 
     latency_s = 0.001
     ranged = True
+    excess = False
 
     def __init__(self, host, data, start, stop, silent_at=None, error=None):
         self.host, self.start, self.received = host, start, 0
@@ -123,6 +132,22 @@ def source_at(name):
 def lease_on(content, start, stop, *, number=7, mirror="m.example", **more):
     order = ev.OpenLease(number, 0, mirror, ByteRange(start, stop), first_byte_s=15.0, **more)
     return LiveLease(order, content, source_at(mirror))
+
+
+def engine_run(work, peers, *, observer=lambda event: None, config=None, threads=None, **tools):
+    """Run ``work(engine)`` inside an engine; everything must be over within the limit."""
+
+    async def bounded():
+        pools = threads or Threads()
+        try:
+            clock = AwakeClock(tools.pop("clock", time.monotonic))
+            made = Tools(peers, pools, BufferPool(), clock, observer, **tools)
+            async with running(Scheduler(config or SchedulerConfig(), random.Random(0)), made) as engine:
+                return await work(engine)
+        finally:
+            pools.close()
+
+    return asyncio.run(asyncio.wait_for(bounded(), LIMIT_S))
 
 
 async def turns_until(condition):

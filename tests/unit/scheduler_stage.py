@@ -29,6 +29,7 @@ class Stage:
         self.stops = {}
         self.received = {}
         self.held = set()
+        self.skipped = {}
         for each in mirrors:
             self.mirror(each)
 
@@ -37,7 +38,7 @@ class Stage:
     def tell(self, event, at=None):
         """Handle ``event`` with fresh marks, as the engine does; returns what was said in answer."""
         self.now = self.now if at is None else at
-        marks = tuple(ev.Mark(n, self.received[n], self.received[n], n in self.held) for n in self.live)
+        marks = tuple(self._mark(each) for each in self.live)
         said = []
         for each in (ev.Progressed(marks), event):
             answer = self.scheduler.handle(each, self.now)
@@ -47,6 +48,10 @@ class Stage:
             self._note(each)
         self.said += said
         return said
+
+    def _mark(self, lease):
+        at = self.received[lease]
+        return ev.Mark(lease, at, at, lease in self.held, self.skipped.get(lease, 0))
 
     def _note(self, said):
         match said:

@@ -1,6 +1,6 @@
 import pytest
 
-from chunkdl.core.addresses import is_loopback_host, is_private_host, is_public, parse_literal
+from chunkdl.addresses import is_loopback_host, is_private_host, is_public, parse_literal
 
 PUBLIC = [
     "8.8.8.8",

@@ -9,16 +9,10 @@ import pytest
 import xxhash
 
 from chunkdl.core.journal_codec import Record
-from chunkdl.core.policy import SchedulerConfig
-from chunkdl.core.scheduler import Scheduler
 from chunkdl.errors import ConnectFailed, DiskFull, HTTPStatus, IntegrityError, StoreBroken, TransferFailed, UsageError
 from chunkdl.model import ByteRange
-from chunkdl.transfer.awake import AwakeClock
-from chunkdl.transfer.buffers import BufferPool
-from chunkdl.transfer.engine import Tools, running
 from chunkdl.transfer.pulse import Pulse
-from chunkdl.transfer.threads import Threads
-from tests.support.peers import LIMIT_S, Body, Peers, StrictPart, content_of, source_at, turns_until
+from tests.support.peers import LIMIT_S, Body, Peers, StrictPart, content_of, engine_run, source_at, turns_until
 
 SIZE = 12 << 20
 DATA = random.Random(9).randbytes(SIZE)
@@ -40,21 +34,6 @@ class Told:
 
     async def rewrite(self, records):
         self._told.append("rewrite")
-
-
-def engine_run(work, peers, observer=lambda event: None, clock=time.monotonic):
-    """Run ``work(engine)`` inside an engine; everything must be over within the limit."""
-
-    async def bounded():
-        threads = Threads()
-        try:
-            tools = Tools(peers, threads, BufferPool(), AwakeClock(clock), observer)
-            async with running(Scheduler(SchedulerConfig(), random.Random(0)), tools) as engine:
-                return await work(engine)
-        finally:
-            threads.close()
-
-    return asyncio.run(asyncio.wait_for(bounded(), LIMIT_S))
 
 
 def is_forgotten(engine):

@@ -11,13 +11,16 @@ from types import SimpleNamespace
 import pytest
 
 from chunkdl.assemble.hub_destination import HubDestination
+from chunkdl.assemble.hub_lock import is_held
 from chunkdl.assemble.layout import HubCache
 from chunkdl.core.journal_codec import Header, Record
 from chunkdl.core.planner import Action, PlannedContent
+from chunkdl.errors import DiskFull
 from chunkdl.model import ByteRange, Digest, DigestAlgorithm, RepoType
 from chunkdl.pipeline.large import LargeContent
 from chunkdl.transfer.journal import Journal
 from chunkdl.transfer.ownership import Owned, Ownership
+from chunkdl.transfer.partfile import PartFile
 from chunkdl.transfer.threads import Threads
 from tests.support.leftovers import files_open_under
 from tests.support.peers import LIMIT_S, turns_until
@@ -110,6 +113,29 @@ def test_a_cancellation_during_any_call_gives_everything_back(destination, numbe
     assert files_open_under(destination.root) == []
 
 
+def test_a_disk_that_reports_its_failure_at_closing_leaves_nothing_owned(destination, monkeypatch):
+    close = PartFile.close
+
+    def close_and_fail(part):
+        close(part)
+        raise DiskFull("Disk quota exceeded")
+
+    monkeypatch.setattr(PartFile, "close", close_and_fail)
+
+    async def work():
+        threads = Threads()
+        try:
+            with pytest.raises(DiskFull):
+                async with LargeContent(session_with(threads), destination, PLANNED).opened():
+                    pass
+        finally:
+            threads.close()
+
+    asyncio.run(work())
+    assert is_free(destination)
+    assert not is_held(destination.paths_of(PLANNED).locks[0])
+
+
 def test_a_part_without_its_journal_or_a_journal_without_its_part_claims_nothing(destination):
     async def open_once(act):
         threads = Threads()
@@ -131,6 +157,45 @@ def test_a_part_without_its_journal_or_a_journal_without_its_part_claims_nothing
     paths = destination.paths_of(PLANNED)
     paths.part.unlink()
     assert asyncio.run(open_once(claimed)) == 0
+
+
+def test_journals_do_not_wait_for_what_syncs(destination):
+    """A killed process loses what no journal speaks of, and a sync may take minutes."""
+    gate = threading.Event()
+
+    async def work():
+        threads, leave = Threads(), asyncio.Event()
+
+        async def hold_open():
+            async with LargeContent(session_with(threads), destination, PLANNED).opened() as content:
+                contents.append(content)
+                await leave.wait()
+
+        contents = []
+        try:
+            holding = asyncio.create_task(hold_open())
+            await turns_until(lambda: contents)
+            syncing = [threads.submit(threads.sync, gate.wait, LIMIT_S) for _ in range(2)]
+            await asyncio.wait_for(_store_and_flush(contents[0], 0), LIMIT_S / 2)
+            contents[0].took([Record(ByteRange(4096, 8192), bytes(16), "h")])
+            leave.set()
+            before = journal.stat().st_size
+            await turns_until(lambda: journal.stat().st_size > before)
+            assert not any(each.done() for each in syncing)
+            gate.set()
+            await holding
+        finally:
+            gate.set()
+            threads.close()
+
+    journal = destination.paths_of(PLANNED).journal
+    asyncio.run(work())
+
+
+async def _store_and_flush(content, start):
+    content.part.write_at(DATA[start : start + 4096], start)
+    content.took([Record(ByteRange(start, start + 4096), bytes(16), "h")])
+    await content.flush()
 
 
 def test_who_waits_for_another_owner_and_is_cancelled_waits_no_more(destination):

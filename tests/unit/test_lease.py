@@ -8,7 +8,7 @@ import pytest
 
 from chunkdl.assemble.digests import ContentHasher
 from chunkdl.core import events as ev
-from chunkdl.errors import BodyCutShort, ConnectFailed, HTTPStatus, RangeMismatch, SignatureExpired, Stalled
+from chunkdl.errors import BodyCutShort, ConnectFailed, HTTPStatus, RangeMismatch, Stalled
 from chunkdl.model import ByteRange, Digest, DigestAlgorithm, Mirror, Source
 from chunkdl.transfer.buffers import BufferPool
 from chunkdl.transfer.content import Content, Identity
@@ -27,6 +27,7 @@ class ScriptedBody:
 
     host = "cdn.example:443"
     latency_s = 0.01
+    excess = False
 
     def __init__(self, start, steps, *, ranged=True):
         self.start, self.ranged, self.received = start, ranged, 0
@@ -98,14 +99,14 @@ def lease_for(start, stop, *, whole=False, content=None):
     return LiveLease(order, content or content_of(), Source(MIRROR, "https://m.example/f"))
 
 
-def deliver(lease, answer, meanwhile=None):
+def deliver(lease, answer, meanwhile=None, limiter=None):
     """Run one delivery; returns the ending and what was posted before it."""
     posted = []
 
     async def work():
         threads = Threads()
         try:
-            delivery = Delivery(lease, ScriptedClient(answer), threads, None, posted.append)
+            delivery = Delivery(lease, ScriptedClient(answer), threads, limiter, posted.append)
             task = asyncio.create_task(delivery.run(BufferPool(4 << 20)))
             if meanwhile is not None:
                 await meanwhile(task)
@@ -191,7 +192,24 @@ def test_a_whole_stream_skips_to_the_wanted_range_and_counts_what_it_skipped():
     ending, _ = deliver(lease, ScriptedBody(0, [50_000, 100_000, 100_000, 50_000], ranged=False))
     assert ending == ev.LeaseFinished(7)
     assert stored(lease) == [(50_000, SIZE)]
-    assert lease.wasted_bytes == 50_000
+    assert (lease.mark.skipped, lease.wasted_bytes) == (50_000, 50_000)
+
+
+def test_what_is_skipped_is_paid_for():
+    paid = []
+
+    class Tenth:
+        def portion(self, wanted_bytes):
+            return min(wanted_bytes, 30_000)
+
+        async def pay(self, read_bytes):
+            paid.append(read_bytes)
+
+    lease = lease_for(50_000, SIZE, whole=True)
+    ending, _ = deliver(lease, ScriptedBody(0, [SIZE] * 11, ranged=False), limiter=Tenth())
+    assert ending == ev.LeaseFinished(7)
+    assert sum(paid) == SIZE
+    assert max(paid) == 30_000
 
 
 @pytest.mark.parametrize(
@@ -201,7 +219,6 @@ def test_a_whole_stream_skips_to_the_wanted_range_and_counts_what_it_skipped():
         (HTTPStatus("busy", status=503), ev.LeaseThrottled(7, None, "busy")),
         (HTTPStatus("gone", status=404), ev.LeaseRefused(7, final=True, reason="gone")),
         (HTTPStatus("ill", status=500), ev.LeaseRefused(7, final=False, reason="ill")),
-        (SignatureExpired("old"), ev.LeaseRefused(7, final=False, reason="old")),
         (RangeMismatch("shifted"), ev.LeaseMisbehaved(7, 0, "shifted")),
         (ConnectFailed("refused"), ev.LeaseConnectFailed(7, "refused")),
         (Stalled("silent"), ev.LeaseConnectFailed(7, "silent")),

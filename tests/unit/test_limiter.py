@@ -97,6 +97,17 @@ async def test_a_change_of_the_rate_reaches_whoever_waits(virtual):
     assert virtual.now < 3.0
 
 
+async def test_a_limit_binds_while_readers_wait_and_a_moment_longer(virtual):
+    limiter = limiter_at(1e6, virtual)
+    await limiter.pay(MIB)
+    assert limiter.bound
+    virtual.now += 0.9  # a reader that need not wait is no sign yet that none does
+    await limiter.pay(1)
+    assert limiter.bound
+    virtual.now += 1.0
+    assert not limiter.bound, "whoever is silent now is not held back by us"
+
+
 async def test_a_lower_rate_holds_from_then_on(virtual):
     limiter = limiter_at(8e6, virtual)
     first = await read_until(limiter, virtual, 10.0)

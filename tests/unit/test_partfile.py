@@ -1,11 +1,12 @@
 """The part file: positions, threads, closing under way, and coming back after a deletion."""
 
+import errno
 import os
 import threading
 
 import pytest
 
-from chunkdl.errors import StoreBroken, StoreDenied
+from chunkdl.errors import DiskFull, StoreBroken, StoreDenied
 from chunkdl.transfer import partfile
 from chunkdl.transfer.partfile import PartFile
 
@@ -194,6 +195,20 @@ def test_rescue_from_a_hanging_disk_ends_with_a_reason(part, monkeypatch):
     slow.may_go_on.set()
     writer.join(30)
     assert content(part, 0, 4) == b"late"
+
+
+def test_a_close_that_finds_no_room_says_where_and_is_not_tried_again(part, monkeypatch):
+    """Network file systems may report a full quota as late as this."""
+
+    def full(fd):
+        close(fd)
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    close = os.close
+    monkeypatch.setattr(partfile.os, "close", full)
+    with pytest.raises(DiskFull, match=str(part.path)):
+        part.close()
+    part.close()
 
 
 def test_rescue_that_fails_leaves_the_part_usable(part, tmp_path):

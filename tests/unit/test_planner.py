@@ -119,11 +119,14 @@ def test_force_plans_as_if_nothing_were_here():
     assert made.bytes_to_fetch == 100 * MIB
 
 
-def test_what_was_left_out_is_counted_and_denies_a_complete_listing():
+def test_force_needs_the_room_for_copies_as_well():
+    inventory = Inventory(copies={WEIGHTS.digest: 100 * MIB}, free_bytes=1)
+    assert plan([WEIGHTS], inventory, force=True).disk_needed == 200 * MIB
+
+
+def test_what_was_left_out_is_counted():
     made = plan([WEIGHTS], left_out=[remote("tf_model.h5", 7)])
     assert made.bytes_left_out == 7
-    assert not made.complete_listing
-    assert plan([WEIGHTS]).complete_listing
 
 
 def test_files_that_run_code_are_named():
@@ -135,6 +138,10 @@ def test_files_that_run_code_are_named():
 def test_the_grid(size, grid):
     assert segment_bytes(size) == grid
     assert plan([remote("x", size)]).contents[0].segment_bytes == grid
+    reused = plan([remote("x", size)], Inventory(elsewhere={remote("x", size).digest: ("/cache/blob",)})).contents[0]
+    assert (reused.action, reused.segment_bytes) == (Action.REUSE, grid), (
+        "else a rotten blob costs the journal's claims"
+    )
 
 
 def test_a_plan_that_cannot_fit_names_both_numbers():

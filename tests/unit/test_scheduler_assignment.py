@@ -67,7 +67,7 @@ def test_no_crumb_is_left_behind():
     assert [each.range for each in stage.opened(said)] == [ByteRange(0, 4 * MIB + 1000)]
 
 
-def test_an_idle_round_trip_may_cost_a_twentieth_of_a_lease():
+def test_an_idle_round_trip_may_cost_an_eighth_of_a_lease():
     stage = Stage("a", start_connections=1)
     stage.file(8 * MIB)
     stage.accept(1, at=0.5, latency_s=0.5)

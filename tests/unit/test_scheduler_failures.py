@@ -143,6 +143,54 @@ def test_without_a_late_source_the_file_fails_after_two_seconds():
     assert first_time(stage.run(5.0), ev.FailFile) == pytest.approx(3.0, abs=0.3)
 
 
+def test_a_late_source_is_waited_for_while_mirrors_are_asked():
+    stage = Stage("a", start_connections=1)
+    stage.tell(ev.MirrorsAsked(begun=True), at=0.0)
+    stage.file(1000)
+    stage.end(ev.LeaseRefused(1, final=True, reason="404"), at=1.0)
+    assert stage.failed([each for _, each in stage.run(18.0)]) == []
+    stage.mirror("b")
+    said = stage.tell(ev.SourceAdded(0, "b"))
+    assert [each.mirror for each in stage.opened(said)] == ["b"]
+
+
+@pytest.mark.parametrize(("answered_at", "failed_at"), [(9.0, 9.0), (None, 20.0)])
+def test_nobody_is_waited_for_once_all_are_asked_or_the_time_for_it_is_over(answered_at, failed_at):
+    stage = Stage("a", start_connections=1)
+    stage.tell(ev.MirrorsAsked(begun=True), at=0.0)
+    stage.file(1000)
+    timed = [(1.0, each) for each in stage.end(ev.LeaseRefused(1, final=True, reason="404"), at=1.0)]
+    if answered_at is not None:
+        timed += stage.run(answered_at - 0.1)
+        timed += [(answered_at, each) for each in stage.tell(ev.MirrorsAsked(begun=False), at=answered_at)]
+    timed += stage.run(40.0)
+    assert first_time(timed, ev.FailFile) == pytest.approx(failed_at, abs=1.1)
+
+
+def test_a_source_that_asked_for_time_and_then_refused_is_not_waited_for():
+    stage = Stage("a", start_connections=1)
+    stage.file(1000)
+    stage.end(ev.LeaseThrottled(1, 300.0, "429"), at=0.5)
+    stage.run(301.0)
+    stage.end(ev.LeaseRefused(2, final=True, reason="404"), at=301.0)
+    assert first_time(stage.run(330.0), ev.FailFile) == pytest.approx(303.0, abs=1.1)
+
+
+def test_a_failure_names_what_happened_last_and_not_what_was_long_over():
+    stage = Stage("a", start_connections=1, host_cap=1, probe_bytes=400 * MIB)
+    stage.file(4000 * MIB)
+    stage.end(ev.LeaseThrottled(1, 1.0, "answered HTTP 503"), at=0.5)
+    stage.run(3.0)
+    stage.accept(2)
+    stage.run(20.0, {2: 1e6})
+    while not stage.failed() and stage.now < 1000.0:
+        for _, each in stage.run(stage.now + 0.5):
+            if isinstance(each, ev.CancelLease):
+                stage.end(ev.LeaseCancelled(each.lease, 0))
+                stage.accept(*stage.live)
+    assert [each.reasons for each in stage.failed()] == [("a: silent for 128 s",)]
+
+
 def test_a_dead_sole_source_is_given_up_after_the_budget():
     stage = Stage("a", start_connections=1, no_progress_s=60.0)
     stage.file(1000)

@@ -4,7 +4,7 @@ import pytest
 from scheduler_stage import Stage
 
 from chunkdl.core import events as ev
-from chunkdl.model import MIB
+from chunkdl.model import MIB, ByteRange
 
 FAST = 2e6
 LONG = 400 * MIB  # leases that do not end within a story
@@ -106,6 +106,19 @@ def test_a_lease_held_by_our_own_disk_is_not_stalled():
     stage.run(5.0, {1: FAST, 2: FAST})
     stage.held.add(1)
     assert cuts(stage.run(40.0, {2: FAST})) == []
+
+
+def test_a_stream_on_its_way_to_what_is_missing_is_not_silent():
+    stage = Stage("plain", start_connections=1)
+    stage.file(1000 * MIB, pending=(ByteRange(500 * MIB, 1000 * MIB),))
+    stage.end(ev.LeaseUnranged(1, "plain.example:443"), at=0.2)
+    stage.accept(2, ranged=False)
+    for _ in range(100):
+        stage.skipped[2] = stage.skipped.get(2, 0) + 1000
+        stage.run(stage.now + 5.0)
+    assert stage.cancelled() == []
+    cut = stage.run_to_cut(10.0)
+    assert cut.lease == 2, "but it is once nothing is skipped any more"
 
 
 def test_a_dribble_far_below_its_hosts_own_rate_is_cut_without_blame():

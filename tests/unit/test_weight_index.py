@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from chunkdl.core.weight_index import check_shards, is_index, shards_named
+from chunkdl.core.weight_index import INDEX_LIMIT_BYTES, check_shards, check_size, is_index, shards_named
 from chunkdl.errors import ArtifactNotFound, PlacementRefused
 
 INDEX = "unet/diffusion_pytorch_model.safetensors.index.json"
@@ -25,7 +25,17 @@ def index_of(*shards):
     ],
 )
 def test_names_under_which_loaders_look(path, expected):
-    assert is_index(path) is expected
+    assert is_index(path, 1000) is expected
+
+
+def test_what_a_dataset_calls_an_index_is_none_where_no_index_of_weights_is_so_large():
+    large = INDEX_LIMIT_BYTES + 1
+    assert is_index("data/wiki.index.json", INDEX_LIMIT_BYTES), "accelerate would follow it"
+    assert not is_index("data/wiki.index.json", large)
+    assert not is_index("faiss.index.v2.json", large)
+    assert is_index("model.safetensors.index.fp16.json", large)
+    with pytest.raises(PlacementRefused, match="larger than"):
+        check_size("model.safetensors.index.fp16.json", large)
 
 
 def test_shards_lie_beside_their_index():

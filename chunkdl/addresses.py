@@ -42,7 +42,7 @@ def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 
 
 def is_loopback_host(host: str) -> bool:
-    """True for ``localhost`` and for addresses of this machine's loopback."""
+    """True for ``localhost`` (RFC 6761) and for addresses of this machine's loopback: 127.0.0.0/8, ::1."""
     literal = parse_literal(host)
     if literal is None:
         name = host.lower().rstrip(".")
