@@ -140,7 +140,7 @@ def _heard(reference: Reference, true: RepoInfo | ChunkdlError, settings: Settin
         return ()
     if isinstance(true, ChunkdlError):  # absent or silent: a token may stand for a private name
         return () if settings.origin.token else hearing.without_origin(settings, reference)
-    return hearing.once_seen(settings, reference, private=true.private, gated=true.gated)
+    return hearing.once_seen(settings, reference, true.canonical_id, private=true.private, gated=true.gated)
 
 
 async def _info(hub: HubApi, reference: Reference) -> RepoInfo | ChunkdlError:

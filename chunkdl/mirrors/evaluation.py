@@ -155,6 +155,8 @@ def _may_hear(mirror: Mirror, reference: Reference, identified: Identified | Non
     if mirror.is_origin:
         return True
     if identified is not None:
+        if settings.is_private(identified.artifact.canonical_id):  # the name that was typed may be an elder one
+            return False
         told = {each.mirror.name for each in identified.sources} | {each.name for each in identified.to_ask}
         return mirror.name in told
     return not settings.is_private(reference.repo_id) and settings.origin.token is None
@@ -218,21 +220,24 @@ class _Rounds:
         budget = bounds.max_bytes / bounds.rounds / mirrors
         several = min(bounds.connections, subject.source.mirror.max_connections)
         # The second lies elsewhere in the content: a cache that the first has warmed would flatter it.
-        plans = [
-            spread(subject.size, int(budget * _SINGLE_SHARE), 1, at),
-            spread(subject.size, int(budget * (1 - _SINGLE_SHARE)), several, (at + 0.5) % 1),
+        one = spread(subject.size, int(budget * _SINGLE_SHARE), 1, at)
+        many = spread(subject.size, int(budget * (1 - _SINGLE_SHARE)), several, (at + 0.5) % 1)
+        taken = [
+            await self._sample(subject, one, number, left, several=False),
+            await self._sample(subject, many, number, left - 1, several=True),
         ]
-        taken = [await self._sample(subject, each, number, left - index) for index, each in enumerate(plans)]
         return [each for each in taken if each is not None]
 
-    async def _sample(self, subject: Subject, ranges: Sequence[ByteRange], number: int, left: int) -> Sample | None:
+    async def _sample(
+        self, subject: Subject, ranges: Sequence[ByteRange], number: int, left: int, *, several: bool
+    ) -> Sample | None:
         """A sample in its share of the time that is left; None if none is."""
         limit_s = (self._until - self._about.clock()) / left
         if limit_s <= 0:
             return None
         name = subject.source.mirror.name
         self._about.on_step(f"round {number + 1} of {self._about.bounds.rounds}: {name}, {len(ranges)} at once")
-        return await self._probe.sample(subject, ranges, number=number, limit_s=limit_s)
+        return await self._probe.sample(subject, ranges, number=number, limit_s=limit_s, several=several)
 
 
 def _cross_checked(trials: Sequence[Trial]) -> tuple[Trial, ...]:

@@ -35,7 +35,7 @@ class Holding:
         heard: somebody answered, whatever it was.
         commit: what its revision is; None if not known.
         same_commit: that is the artifact's.
-        has_commit: it lists the artifact's commit, be it that its branch is elsewhere by now.
+        has_commit: it lists the artifact's commit, be it that its branch is elsewhere by now, and with whichever files.
         last_modified: of its revision, as it says.
         identical, different, absent: files of the artifact in its revision, by digest and size.
         share: of the artifact's bytes, those that it proved to hold.
@@ -60,21 +60,21 @@ class Holding:
     note: str = ""
 
 
-def held(artifact: Artifact, story: Candidate, *, has_commit: bool) -> Holding:
-    """Compare a mirror's story of the reference with the artifact; ``has_commit``: it lists the artifact's too."""
+def held(artifact: Artifact, story: Candidate, behind: Candidate | None = None) -> Holding:
+    """Compare a mirror's story of the reference with the artifact.
+
+    ``behind`` is its story of the artifact's commit, where its revision is elsewhere by now.
+    """
     listed = {each.path: each for each in story.files}
     counts = _counts(artifact, listed)
-    same = story.info.commit == artifact.commit
-    coverage = compare(story, artifact)
-    if has_commit and not same:
-        coverage = type(coverage)(story.mirror, has_commit=True, lag=coverage.lag)
+    coverage = compare(behind or story, artifact)
     return Holding(
         artifact.reference.text,
         has_repo=True,
         heard=True,
         commit=story.info.commit,
-        same_commit=same,
-        has_commit=same or has_commit,
+        same_commit=story.info.commit == artifact.commit,
+        has_commit=coverage.has_commit,
         last_modified=story.info.last_modified,
         identical=counts["identical"],
         different=counts["different"],
@@ -141,9 +141,15 @@ def lag_in_words(holding: Holding, authority_modified: str) -> str | None:
         return f"same commit, other files: {files}" if holding.different or holding.absent else None
     when = holding.last_modified.partition("T")[0]
     there = f"its revision is {short(holding.commit)}" + (f" of {when}" if when else "")
-    return f"{_behind(holding.last_modified, authority_modified)}, {there}: {files}" + (
-        "; the commit itself is there" if holding.has_commit else ""
-    )
+    return f"{_behind(holding.last_modified, authority_modified)}, {there}: {files}{_commit_in_words(holding, total)}"
+
+
+def _commit_in_words(holding: Holding, total: int) -> str:
+    if not holding.has_commit:
+        return ""
+    refused = holding.coverage.refused if holding.coverage is not None else ()
+    files = f" with {total - len(refused)} of {spell_count(total, 'file')} identical" if refused else ""
+    return f"; the commit itself is there{files}"
 
 
 def _behind(there: str, here: str) -> str:

@@ -9,15 +9,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chunkdl.errors import ArtifactNotFound, ChunkdlError, ConnectFailed, Stalled
+from chunkdl.identify.answers import RepoInfo
 from chunkdl.identify.asking import ask, mirror_hub, origin_hub
 from chunkdl.identify.content_search import look_for, routed
 from chunkdl.identify.sources import MirrorCoverage
+from chunkdl.identify.vouching import Candidate
 from chunkdl.mirrors.holding import Holding, held, held_by_content
 from chunkdl.model import MirrorKind
 
 if TYPE_CHECKING:
     from chunkdl.identify.huggingface import HubApi, MetadataClient
-    from chunkdl.identify.vouching import Candidate
     from chunkdl.model import Artifact, Mirror, Reference
     from chunkdl.settings import Settings
 
@@ -46,8 +47,9 @@ async def _by_commit(reference: Reference, artifact: Artifact | None, hub: HubAp
     story = await _story(reference, hub, whole_s)
     if artifact is None:
         return Holding(reference.text, has_repo=True, heard=True, commit=story.info.commit, story=story)
-    listed = story.info.commit != artifact.commit and await _lists(artifact, hub)
-    return held(artifact, story, has_commit=listed)
+    if story.info.commit == artifact.commit:
+        return held(artifact, story)
+    return held(artifact, story, await _behind(artifact, story.mirror, hub))
 
 
 async def _by_content(
@@ -71,9 +73,10 @@ async def _story(reference: Reference, hub: HubApi, whole_s: float) -> Candidate
         return await ask(replace(reference, revision=None), hub, whole_s)
 
 
-async def _lists(artifact: Artifact, hub: HubApi) -> bool:
+async def _behind(artifact: Artifact, mirror: Mirror, hub: HubApi) -> Candidate | None:
+    """What the mirror lists for the artifact's commit; None if it does not."""
     try:
-        await hub.listing(artifact.reference, artifact.canonical_id, artifact.commit)
+        files = await hub.listing(artifact.reference, artifact.canonical_id, artifact.commit)
     except ChunkdlError:
-        return False  # absent, or no answer: nothing is promised
-    return True
+        return None  # absent, or no answer: nothing is promised
+    return Candidate(mirror, RepoInfo(artifact.canonical_id, artifact.commit), files)

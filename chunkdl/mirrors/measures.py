@@ -60,12 +60,16 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Exchanges that ran at the same time, in one round; ``start`` is the offset of the first in ``content``."""
+    """Exchanges that ran at the same time, in one round; ``start`` is the offset of the first in ``content``.
+
+    ``several`` is what it was taken for: as many connections as the mirror allows, be that one, or one alone.
+    """
 
     round: int
     content: str
     start: int
     exchanges: tuple[Exchange, ...]
+    several: bool = False
 
     @property
     def connections(self) -> int:
@@ -144,12 +148,8 @@ class Trial:
         return (median(times), percentile(times, 95)) if times else (None, None)
 
     def goodputs(self, *, several: bool) -> list[float]:
-        """Of each round: over one connection, or over as many as the mirror allows."""
-        rounds: dict[int, list[float]] = {}
-        for each in self.samples:
-            if each.tells:
-                rounds.setdefault(each.round, []).append(each.goodput)
-        return [rates[-1] if several else rates[0] for rates in rounds.values() if not several or len(rates) > 1]
+        """Of each round whose sample tells: over one connection, or over as many as the mirror allows."""
+        return [each.goodput for each in self.samples if each.several is several and each.tells]
 
     def goodput(self, *, several: bool) -> float | None:
         """The median over the rounds, those that failed counted as nothing; None if it was never tried."""

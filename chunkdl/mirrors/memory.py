@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from chunkdl.disk import replacing, write_all
 from chunkdl.mirrors.remembered import Book, Experience, Way, learn, prior
 from chunkdl.observe import Notice
+from chunkdl.own_folder import check_own, make_own
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +51,8 @@ class Memory:
         self._read()
         self.book = learn(self.book, seen, now)
         try:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _check_owner(self.root)
+            make_own(self.root)
+            check_own(self.root)
             with replacing(self.root / MEMORY_FILE, sync=False) as fd:  # a power cut may cost a memory
                 write_all(fd, _encode(self.book), 0)
         except OSError as error:
@@ -62,7 +61,7 @@ class Memory:
     def _read(self) -> None:
         path = self.root / MEMORY_FILE
         try:
-            _check_owner(self.root)
+            check_own(self.root)
             with path.open("rb") as file:
                 self.book = _decode(file.read(_MAX_FILE_BYTES + 1))
         except FileNotFoundError:
@@ -92,14 +91,6 @@ def load_memory(root: Path) -> Memory:
     memory = Memory(root)
     memory._read()  # noqa: SLF001  # the constructor that may touch the disk
     return memory
-
-
-def _check_owner(folder: Path) -> None:
-    """Whoever can write here decides whom we prefer: another user's folder is not used."""
-    found = folder.stat()
-    own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
-    if not own or found.st_mode & stat.S_IWOTH:
-        raise PermissionError(f"{folder} belongs to somebody else or everybody may write to it")
 
 
 def _encode(book: Book) -> bytes:

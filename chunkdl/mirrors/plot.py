@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import sys
 from typing import TYPE_CHECKING, Any
 
 from chunkdl.disk import replacing, store_errors, write_all
@@ -35,7 +36,7 @@ def check_plot(path: Path) -> None:
         importlib.import_module("matplotlib.figure")
     except ImportError as error:
         raise UsageError(
-            "--plot needs matplotlib, which is not installed", hint="pip install 'chunkdl[plot]'"
+            "--plot needs matplotlib, which is not installed", hint=f"{sys.executable} -m pip install matplotlib"
         ) from error
 
 

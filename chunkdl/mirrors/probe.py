@@ -63,10 +63,12 @@ class Probe:
     client: BodyClient
     clock: Callable[[], float]
 
-    async def sample(self, subject: Subject, ranges: Sequence[ByteRange], *, number: int, limit_s: float) -> Sample:
-        """Ask for all ``ranges`` at once, for at most ``limit_s``; ``number`` is the round's."""
+    async def sample(
+        self, subject: Subject, ranges: Sequence[ByteRange], *, number: int, limit_s: float, several: bool
+    ) -> Sample:
+        """Ask for all ``ranges`` at once, for at most ``limit_s``; ``number`` and ``several`` are the sample's."""
         exchanges = await asyncio.gather(*(self._exchange(subject, each, limit_s) for each in ranges))
-        return Sample(number, subject.content, ranges[0].start, tuple(exchanges))
+        return Sample(number, subject.content, ranges[0].start, tuple(exchanges), several)
 
     async def _exchange(self, subject: Subject, asked: ByteRange, limit_s: float) -> Exchange:
         asked_at, mirror = self.clock(), subject.source.mirror

@@ -28,7 +28,8 @@ class SourceOptions:
     """Where a call fetches from and puts things; None means: what environment, settings file and defaults say.
 
     Args:
-        mirrors: instead of the configured ones, URLs or ``Mirror``; an empty list leaves the origin alone.
+        mirrors: instead of the configured ones, URLs, configured names or ``Mirror``; an empty list leaves the
+            origin alone.
         add_mirrors: beside the configured ones.
         origin: the hub whose listing is believed.
         trust: ``auto`` lets mirrors vouch while the origin is silent, ``strict`` does not.

@@ -16,13 +16,14 @@ from chunkdl.observe import Notice
 from chunkdl.settings.declared import ANY_ADDRESS, checked_mirror, mirror_of
 from chunkdl.settings.endpoints import host_of, is_confidential, netloc_of, parse_endpoint
 from chunkdl.settings.environment import said
-from chunkdl.settings.registry import KNOWN_MIRRORS, OTHER_HUBS, PUBLIC_HUB, is_public_hub, known_mirror
+from chunkdl.settings.registry import KNOWN_MIRRORS, OTHER_HUBS, PUBLIC_HUB, is_public_hub, known_mirror, other_hub
 from chunkdl.settings.values import Flags, mirror_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from chunkdl.settings.declared import Declared
+    from chunkdl.settings.endpoints import Endpoint
     from chunkdl.settings.user_file import UserFile
 
 
@@ -91,6 +92,9 @@ def _hub_url(text: str, where: str) -> str:
     endpoint = parse_endpoint(text, where=where)
     if endpoint.kind is not MirrorKind.HUGGING_FACE:
         raise UsageError(f"{where}: an origin speaks the hub's protocol; {endpoint.kind}+ names mirrors only")
+    if hub := other_hub(endpoint.url):
+        hint = f"type ms:org/name to fetch from it, or make it a mirror: --add-mirror modelscope+https://{hub.host}"
+        raise UsageError(f"{where}: {hub.host} does not speak the hub's protocol", hint=hint)
     return endpoint.url
 
 
@@ -99,7 +103,7 @@ def choose_mirrors(
 ) -> tuple[tuple[Mirror, ...], str]:
     """The mirrors in order of liking and where they come from; the origin is taken out, names are made unique."""
     chosen, where = _base_mirrors(flags, environ, files, origin)
-    added = [_typed(each, "flag --add-mirror") for each in flags.add_mirrors]
+    added = [_typed(each, "flag --add-mirror", files.declared) for each in flags.add_mirrors]
     where = f"{where}, flag --add-mirror" if added else where
     return _distinct([*chosen, *added], origin.url), where
 
@@ -110,10 +114,10 @@ def _base_mirrors(
     if flags.no_mirrors:
         return [], "flag --no-mirrors"
     if flags.mirrors:
-        return [_typed(each, "flag --mirror") for each in flags.mirrors], "flag --mirror"
+        return [_typed(each, "flag --mirror", files.declared) for each in flags.mirrors], "flag --mirror"
     if named := said(environ, "CHUNKDL_MIRRORS"):
         texts = [] if named[1].lower() == "none" else [each for each in named[1].split(",") if each.strip()]
-        return [_typed(each, named[0]) for each in texts], f"environment {named[0]}"
+        return [_typed(each, named[0], files.declared) for each in texts], f"environment {named[0]}"
     return _listed_mirrors(files, origin)
 
 
@@ -121,6 +125,7 @@ def _listed_mirrors(files: Files, origin: OriginChoice) -> tuple[list[Mirror], s
     """Those of the user's file, the built-in ones, those of the project; none that the user's file switches off."""
     serving = [each for each in files.declared if each.serves(origin.url)]
     off = {_place(each.mirror.url) for each in serving if not each.enabled}
+    first = None if origin.first_mirror is None or _place(origin.first_mirror.url) in off else origin.first_mirror
     configured = [each.mirror for each in serving if each.enabled]
     public = is_public_hub(origin.url)
     builtin = _builtin() if public and files.user.get("builtin_mirrors", bool) is not False else []
@@ -128,8 +133,8 @@ def _listed_mirrors(files: Files, origin: OriginChoice) -> tuple[list[Mirror], s
     rest = [each for each in (*builtin, *project) if _place(each.url) not in off]
     wheres = [files.user.where] if configured or off else []
     wheres += [files.project_where] if project else []
-    where = ", ".join(wheres) or (origin.where if origin.first_mirror else "default")
-    return _led_by(origin.first_mirror, [*configured, *rest]), where
+    where = ", ".join(wheres) or (origin.where if first else "default")
+    return _led_by(first, [*configured, *rest]), where
 
 
 def _led_by(first: Mirror | None, mirrors: list[Mirror]) -> list[Mirror]:
@@ -163,12 +168,24 @@ def _builtin() -> list[Mirror]:
     return [replace(mirror_at(each.url), kind=each.kind, max_connections=each.max_connections) for each in listed]
 
 
-def _typed(each: str | Mirror, where: str) -> Mirror:
+def _typed(each: str | Mirror, where: str, declared: Sequence[Declared]) -> Mirror:
+    """A mirror as a library's caller made it; or by name or URL, with all that the user's own file says of it."""
     if isinstance(each, Mirror):
         return checked_mirror(each)
-    mirror = mirror_of(parse_endpoint(each, where=where), where)
+    own = [known.mirror for known in declared]
+    named = next((known for known in own if known.name == each.strip()), None)
+    mirror = named or _configured(parse_endpoint(each, where=where), where, own)
     # Whoever types a static mirror means the names typed beside it, whichever kind they are.
     return replace(mirror, replaces=ANY_ADDRESS) if mirror.kind is MirrorKind.STATIC else mirror
+
+
+def _configured(endpoint: Endpoint, where: str, own: Iterable[Mirror]) -> Mirror:
+    mirror = mirror_of(endpoint, where)
+    known = next((each for each in own if _place(each.url) == _place(mirror.url)), None)
+    if known is None or endpoint.kind not in (MirrorKind.HUGGING_FACE, known.kind):
+        return mirror
+    # Over another scheme it is another origin, and a token crosses no change of that.
+    return replace(known, url=mirror.url, token=known.token if mirror.url == known.url else None)
 
 
 def _distinct(mirrors: Iterable[Mirror], origin: str) -> tuple[Mirror, ...]:

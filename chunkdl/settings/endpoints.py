@@ -6,11 +6,11 @@ Deliberately does not resolve names: whether an address may be talked to is the 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from chunkdl.addresses import is_loopback_host
 from chunkdl.errors import UsageError
 from chunkdl.model import MirrorKind
 
@@ -48,7 +48,10 @@ def parse_endpoint(text: str, *, where: str) -> Endpoint:
 def _base_url(typed: str, where: str) -> str:
     if _UNPRINTABLE.search(typed):
         raise UsageError(f"{where}: spaces or control characters in a URL")
-    parts = urlsplit(typed if "://" in typed else f"https://{typed}")
+    try:
+        parts = urlsplit(typed if "://" in typed else f"https://{typed}")
+    except ValueError:  # its words may hold what was typed
+        raise UsageError(f"{where}: no host in the URL") from None
     if parts.scheme not in _DEFAULT_PORTS:
         raise UsageError(f"{where}: only http and https are spoken, not {parts.scheme!r}")
     if "@" in parts.netloc:
@@ -87,14 +90,8 @@ def origin_of(url: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """True for ``localhost`` (RFC 6761), 127.0.0.0/8 and ::1."""
-    host = host_of(url)
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    """True for a URL that leads to this machine: see ``is_loopback_host``."""
+    return is_loopback_host(host_of(url))
 
 
 def is_confidential(url: str) -> bool:

@@ -161,13 +161,18 @@ def _cache_dir(flags: Flags, environ: Mapping[str, str], files: tuple[Project, U
     project, file = files
     found, where = env.hub_cache(environ)
     if flags.cache_dir:
-        found, where = flags.cache_dir, "flag --cache-dir"
-    elif where == "default" and project.cache_dir:
+        found, where = _typed_folder(flags.cache_dir, "--cache-dir"), "flag --cache-dir"
+    elif _is_default(where) and project.cache_dir:
         found, where = project.cache_dir, project.where
-    elif where == "default" and (configured := file.get("cache_dir", str)):
+    elif _is_default(where) and (configured := file.get("cache_dir", str)):
         found, where = env.folder(configured, environ), file.where
     draft.provenance["cache_dir"] = where
     return found.absolute()
+
+
+def _is_default(where: str) -> bool:
+    """True for a folder that nobody named: XDG_* only move where defaults lie, so that files go before them."""
+    return where == "default" or where.startswith("environment XDG_")
 
 
 def _local_dir(flags: Flags, project: Project, draft: _Draft) -> Path | None:
@@ -180,10 +185,17 @@ def _local_dir(flags: Flags, project: Project, draft: _Draft) -> Path | None:
     if flags.cache_dir is not None:
         raise UsageError("--local-dir and --cache-dir exclude each other", hint="keep the one that is meant")
     draft.provenance["local_dir"] = "flag --local-dir"
+    return _typed_folder(flags.local_dir, "--local-dir").resolve()
+
+
+def _typed_folder(typed: Path, flag: str) -> Path:
+    """A folder as a person typed it, ``~`` expanded: in ``--flag=~/x`` no shell does."""
     try:
-        return flags.local_dir.expanduser().resolve()
+        found = typed.expanduser()
+        found.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, no such user, a NUL
-        raise UsageError(f"--local-dir {str(flags.local_dir)!r} is no folder: {error}") from error
+        raise UsageError(f"{flag} {str(typed)!r} is no folder: {error}") from error
+    return found
 
 
 def _torch_dir(environ: Mapping[str, str], draft: _Draft) -> Path:
@@ -193,7 +205,7 @@ def _torch_dir(environ: Mapping[str, str], draft: _Draft) -> Path:
 
 def _state_dir(environ: Mapping[str, str], file: UserFile, draft: _Draft) -> Path:
     found, where = env.state_folder(environ)
-    if not environ.get("CHUNKDL_STATE_DIR") and (configured := file.get("state_dir", str)):
+    if _is_default(where) and (configured := file.get("state_dir", str)):
         found, where = env.folder(configured, environ), file.where
     draft.provenance["state_dir"] = where
     return found.absolute()

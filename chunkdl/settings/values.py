@@ -87,7 +87,7 @@ class Settings:
         color: False under ``NO_COLOR``.
         lowat: False switches ``SO_RCVLOWAT`` off (``CHUNKDL_NO_LOWAT``).
         exhausted: names of sources that give no bytes in this run, because a budget of theirs is spent.
-        private: patterns of repository ids that no mirror may hear of.
+        private: patterns of repository ids that no mirror may hear of, in any case.
         project: selection and revision of the folder's own settings file; what is typed goes before it.
         notices: what a person should know about how these settings came to be.
         provenance: name of a setting → where its value comes from.
@@ -131,8 +131,8 @@ class Settings:
         return is_confidential(self.origin.url)
 
     def is_private(self, repo_id: str) -> bool:
-        """True if the user said that no mirror may hear this name."""
-        return any(fnmatchcase(repo_id, pattern) for pattern in self.private)
+        """True if the user said that no mirror may hear this name; hubs take names in any case, so patterns do too."""
+        return any(fnmatchcase(repo_id.lower(), pattern.lower()) for pattern in self.private)
 
 
 @dataclass(frozen=True, slots=True)

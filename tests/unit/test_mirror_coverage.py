@@ -1,13 +1,16 @@
 """Who has what, and who may hear a name: with hubs that live in a dictionary."""
 
 import asyncio
+import json
 
 import pytest
 from hub_stage import ORIGIN, REPO, Answer, Hubs, mirror, refused, settings
 
 from chunkdl.errors import ConnectFailed
+from chunkdl.identify.authority import Identified
 from chunkdl.identify.references import parse_reference
 from chunkdl.mirrors.coverage import State, cover
+from chunkdl.mirrors.evaluation import _may_hear
 from chunkdl.mirrors.inquiry import inquire
 from chunkdl.model import Artifact, Authority, AuthorityKind, MirrorKind
 from chunkdl.testing import HubRepo
@@ -67,6 +70,15 @@ class TestCoverage:
         told = settings(tmp_path, mirror("m"), private=("org/*",))
         assert matrix(told, {"https://m.example": REPO})[1].names() == {"origin"}
 
+    def test_a_private_name_in_another_spelling_goes_no_further(self, tmp_path):
+        """In another case, or one by which the origin called the repository earlier."""
+        told = settings(tmp_path, mirror("m"), private=("org/*",))
+        elder = Answer(body=json.dumps(REPO.info()).encode())
+        for text in ("Org/Name", "name"):
+            rows, client = matrix(told, {ORIGIN: elder, "https://m.example": REPO}, (text,))
+            assert states(rows[0])["m"] is State.NOT_ASKED
+            assert client.names() == {"origin"}
+
     def test_without_an_origin_what_is_there_is_told(self, tmp_path):
         rows, _ = matrix(settings(tmp_path, mirror("m")), {"https://m.example": REPO})
         assert states(rows[0]) == {"origin": State.SILENT, "m": State.THERE}
@@ -78,6 +90,18 @@ class TestCoverage:
     def test_a_plain_folder_tells_no_commits(self, tmp_path):
         told = settings(tmp_path, mirror("m", kind=MirrorKind.STATIC))
         assert states(matrix(told, {ORIGIN: REPO})[0][0])["m"] is State.NOT_ASKED
+
+
+class TestMeasuring:
+    def test_a_private_name_is_told_by_no_spelling(self, tmp_path):
+        told = settings(tmp_path, mirror("m"), private=("corp/*",))
+        authority = Authority(AuthorityKind.ORIGIN, ORIGIN, authenticated=True)
+        reference = parse_reference("elder-name")
+        for canonical_id, may in (("corp/name", False), ("Corp/Name", False), ("open/name", True)):
+            artifact = Artifact(reference, canonical_id, REPO.commit, (), authority)
+            identified = Identified(artifact, (), told.mirrors)
+            assert _may_hear(told.mirrors[0], reference, identified, told) is may
+            assert _may_hear(told.origin, reference, identified, told)
 
 
 class TestInquiry:
@@ -102,6 +126,14 @@ class TestInquiry:
         )
         held = self.ask(tmp_path, ahead)
         assert (held.same_commit, held.has_commit, held.share) == (False, True, 1.0)
+
+    def test_a_commit_behind_another_is_compared_by_what_it_lists(self, tmp_path):
+        other = {**REPO.files, "model.safetensors": b"others!"}
+        behind = HubRepo("org/name", other, commit=REPO.commit, branches=())
+        held = self.ask(tmp_path, HubRepo("org/name", {"config.json": b"{1}"}, older=(behind,)))
+        assert (held.same_commit, held.has_commit) == (False, True)
+        assert held.coverage.refused == {"model.safetensors"}
+        assert held.share == pytest.approx(1 - 7 / sum(map(len, REPO.files.values())))
 
     def test_another_commit_alone(self, tmp_path):
         held = self.ask(tmp_path, NEWER)

@@ -145,12 +145,13 @@ class TestFile:
         assert memory.notices
         assert memory.book
 
-    def test_a_folder_that_everybody_writes_to_is_not_believed(self, tmp_path):
+    @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+    def test_a_folder_that_others_write_to_is_not_believed(self, tmp_path, mode):
         load_memory(tmp_path / "state").learn([Seen(WAY, 1.0)], NOW)
-        (tmp_path / "state").chmod(0o777)
+        (tmp_path / "state").chmod(mode)
         memory = load_memory(tmp_path / "state")
         assert memory.book == {}
-        assert "everybody may write" in memory.notices[0].message
+        assert "others may write" in memory.notices[0].message
 
     def test_no_password_of_a_proxy_is_kept(self, tmp_path):
         memory = load_memory(tmp_path)

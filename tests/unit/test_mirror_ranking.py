@@ -67,7 +67,8 @@ def trial(name, rate, *, holding=FULL, failures=0, rounds=3, wrong=0, **how):
     for number in range(rounds):
         bad = (failed("HTTP 503"),) * failures
         samples.append(Sample(number, "sha256:b", 0, (exchange(rate / 2, **how),)))
-        samples.append(Sample(number, "sha256:b", 9, (exchange(rate / 2, **how), exchange(rate / 2, **how), *bad)))
+        pair = (exchange(rate / 2, **how), exchange(rate / 2, **how))
+        samples.append(Sample(number, "sha256:b", 9, (*pair, *bad), several=True))
     return Trial(mirror(name), (holding,), tuple(samples), wrong)
 
 
@@ -147,12 +148,12 @@ class TestSpread:
 
 class TestHolding:
     def test_the_same_commit_and_files_have_no_lag(self):
-        same = held(ARTIFACT, told(FILES, NEW), has_commit=False)
+        same = held(ARTIFACT, told(FILES, NEW))
         assert (same.same_commit, same.has_commit, same.share, same.identical) == (True, True, 1.0, 3)
         assert lag_in_words(same, "2024-01-01T00:00:00.000Z") is None
 
     def test_files_are_compared_by_digest_and_the_lag_by_date(self):
-        lagging = held(ARTIFACT, told([FILES[0], file("model.safetensors", "9", 980)]), has_commit=False)
+        lagging = held(ARTIFACT, told([FILES[0], file("model.safetensors", "9", 980)]))
         assert (lagging.identical, lagging.different, lagging.absent) == (1, 1, 1)
         assert lagging.share == pytest.approx(0.01)
         assert lag_in_words(lagging, "2024-01-08T00:00:00.000Z") == (
@@ -160,13 +161,19 @@ class TestHolding:
         )
 
     def test_one_that_has_the_commit_beside_its_own_serves_all_of_it(self):
-        both = held(ARTIFACT, told([FILES[0]]), has_commit=True)
+        both = held(ARTIFACT, told([FILES[0]]), told(FILES, NEW))
         assert both.share == 1.0
         assert both.coverage.has_commit
         assert lag_in_words(both, "").endswith("the commit itself is there")
 
+    def test_of_a_commit_beside_its_own_only_what_it_lists_alike_counts(self):
+        both = held(ARTIFACT, told([FILES[0]]), told([*FILES[::2], file("model.safetensors", "9", 980)], NEW))
+        assert both.share == pytest.approx(0.02)
+        assert both.coverage.refused == {"model.safetensors"}
+        assert lag_in_words(both, "").endswith("; the commit itself is there with 2 of 3 files identical")
+
     def test_the_same_commit_with_other_files_is_said(self):
-        liar = held(ARTIFACT, told([FILES[0], file("model.safetensors", "9", 980), FILES[2]], NEW), has_commit=False)
+        liar = held(ARTIFACT, told([FILES[0], file("model.safetensors", "9", 980), FILES[2]], NEW))
         assert lag_in_words(liar, "") == "same commit, other files: 2 of 3 files identical, 1 different, 0 absent"
         assert liar.share == pytest.approx(0.02)
 
@@ -181,7 +188,7 @@ class TestHolding:
         ],
     )
     def test_dates_may_be_anything(self, there, here, said):
-        lagging = held(ARTIFACT, told([], modified=there), has_commit=False)
+        lagging = held(ARTIFACT, told([], modified=there))
         assert lag_in_words(lagging, here).startswith(said)
 
     def test_days(self):
@@ -216,13 +223,13 @@ class TestRanking:
         assert "15 of 24 requests failed (HTTP 503)" in self.reason("flaky", flaky)
 
     def test_a_fast_mirror_of_another_commit_brings_nothing(self):
-        lagging = trial("lagging", 80 * MIB, holding=held(ARTIFACT, told([file("x", "f")]), has_commit=False))
+        lagging = trial("lagging", 80 * MIB, holding=held(ARTIFACT, told([file("x", "f")])))
         assert self.names(lagging, trial("slow", MIB)) == ["slow", "lagging"]
         assert "holds next to nothing of this commit" in self.reason("lagging", lagging)
         assert "times slower" not in self.reason("lagging", lagging, trial("slow", MIB))
 
     def test_one_that_lacks_a_readme_is_nearly_as_good(self):
-        lacking = trial("lacking", 8 * MIB, holding=held(ARTIFACT, told(FILES[:2]), has_commit=False))
+        lacking = trial("lacking", 8 * MIB, holding=held(ARTIFACT, told(FILES[:2])))
         assert self.names(lacking, trial("slow", 4 * MIB)) == ["lacking", "slow"]
         assert "holds 99% of the bytes" in self.reason("lacking", lacking)
 
@@ -284,7 +291,7 @@ class TestFigures:
         assert shown["ttfb_ms"] == {"median": None, "p95": None}
 
     def test_of_a_lagging_one_say_how_much(self):
-        lagging = held(ARTIFACT, told(FILES[:2]), has_commit=False)
+        lagging = held(ARTIFACT, told(FILES[:2]))
         [only] = rank([trial("m", MIB, holding=lagging)])
         shown = figures(only, "2024-01-31T00:00:00.000Z")
         assert shown["lag"].startswith("30 days behind")

@@ -210,6 +210,13 @@ class TestProject:
         assert "leads out of the project" in world.refused(f'local_dir = "{folder}"').message
         assert world.load('local_dir = "models"').local_dir == world.project / "models"
 
+    def test_names_no_mirror_that_is_typed(self, world):
+        """A stranger's file must not decide where a name or an address leads."""
+        project = '[[mirror]]\nurl = "https://evil.example"\nname = "hf-mirror.com"\nfirst_byte_s = 7'
+        assert urls(world.load(project, mirrors=("hf-mirror.com",))) == [BUILT_IN]
+        [typed] = world.load(mirrors=("https://evil.example",)).mirrors
+        assert (typed.name, typed.first_byte_s) == ("evil.example", 15.0)
+
     def test_flags_and_variables_go_before_it(self, world):
         project = 'cache_dir = "hub"'
         assert world.load(project, environ={"HF_HUB_CACHE": "/env"}).cache_dir == Path("/env")

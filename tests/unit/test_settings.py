@@ -11,6 +11,11 @@ from chunkdl.settings.registry import is_public_hub, known_mirror, operator_of
 HUB = "https://huggingface.co"
 MIRROR = "https://hf-mirror.com"
 MODELSCOPE = "https://modelscope.cn"
+# The same machine for tokens as for proxies and redirects, however it is spelt.
+LOOPBACK = [
+    *("http://127.0.0.1:1", "http://127.9.9.9", "http://localhost", "http://localhost.:80", "http://[::1]:1"),
+    "http://[::ffff:127.0.0.1]:1",
+]
 
 
 @pytest.fixture
@@ -100,8 +105,25 @@ class TestOrigin:
         assert settings.origin.url == HUB
         assert (settings.mirrors[0].url, settings.mirrors[0].max_connections) == ("https://m.example", 2)
 
+    @pytest.mark.parametrize("url", [MODELSCOPE, "www.modelscope.cn", "https://modelscope.ai"])
+    def test_a_hub_that_speaks_another_protocol_is_no_origin_and_gets_no_token(self, load, url):
+        for named in ({"HF_ENDPOINT": url}, {"CHUNKDL_ORIGIN": url}):
+            with pytest.raises(UsageError, match="does not speak the hub's protocol") as caught:
+                load({**named, "HF_TOKEN": "hf_secret"})
+            assert "ms:org/name" in caught.value.hint
+        with pytest.raises(UsageError, match="flag --origin"):
+            load(origin=url)
+        with pytest.raises(UsageError, match=r"chunkdl\.toml:1: origin"):
+            load(file=f'origin = "{url}"')
+
     def test_the_flag_makes_even_a_public_mirror_the_origin(self, load):
         assert load(origin=MIRROR).origin.url == MIRROR
+
+    def test_the_mirror_of_hf_endpoint_stays_off_if_the_users_file_says_so(self, load):
+        file = f'[[mirror]]\nurl = "{MIRROR}"\nenabled = false\n'
+        settings = load({"HF_ENDPOINT": MIRROR}, file)
+        assert (settings.origin.url, urls(settings)) == (HUB, [MODELSCOPE])
+        assert "it is not asked" in settings.notices[0].message
 
     def test_a_notice_says_if_the_mirror_of_hf_endpoint_is_not_asked(self, load):
         settings = load({"HF_ENDPOINT": MIRROR}, no_mirrors=True)
@@ -212,6 +234,49 @@ class TestMirrors:
             load(file=f'[[mirror]]\nurl = "https://a.example"\nmax_connections = {cap}\n')
 
 
+class TestTypedByNameOrUrl:
+    FILE = """
+        [[mirror]]
+        url = "https://lab.example/hub"
+        name = "lab"
+        proxy = "none"
+        first_byte_s = 3600
+        token_env = "LAB_TOKEN"
+        enabled = false
+        """
+
+    @pytest.mark.parametrize("typed", ["lab", " lab ", "https://lab.example/hub/", "lab.example/hub"])
+    def test_a_mirror_that_the_users_file_declares_keeps_what_it_says(self, load, typed):
+        environ = {"LAB_TOKEN": "lab_secret"}
+        by_variable = load({**environ, "CHUNKDL_MIRRORS": typed}, self.FILE)
+        for settings in (load(environ, self.FILE, mirrors=(typed,)), by_variable):
+            [lab] = settings.mirrors
+            assert (lab.name, lab.url, lab.proxy, lab.first_byte_s) == ("lab", "https://lab.example/hub", "none", 3600)
+            assert lab.token == "lab_secret"
+        assert load(environ, self.FILE, add_mirrors=(typed,)).mirrors[-1] == lab
+
+    def test_its_token_does_not_cross_a_change_of_scheme(self, load):
+        [lab] = load({"LAB_TOKEN": "lab_secret"}, self.FILE, mirrors=("http://lab.example/hub",)).mirrors
+        assert (lab.url, lab.proxy, lab.token) == ("http://lab.example/hub", "none", None)
+
+    def test_another_place_or_kind_is_another_mirror(self, load):
+        for typed in ("https://lab.example", "https://lab.example/hub2", "static+https://lab.example/hub"):
+            [other] = load({"LAB_TOKEN": "lab_secret"}, self.FILE, mirrors=(typed,)).mirrors
+            assert (other.name, other.proxy, other.token) == ("lab.example", "env", None)
+
+    def test_a_configured_static_mirror_serves_the_names_typed_beside_it(self, load):
+        file = """
+            [[mirror]]
+            url = "static+https://lab.example/torch"
+            name = "lab"
+            proxy = "none"
+            replaces = "https://download.pytorch.org/models/"
+            """
+        for typed in ("lab", "static+https://lab.example/torch", "https://lab.example/torch"):
+            [lab] = load(file=file, mirrors=(typed,)).mirrors
+            assert (lab.kind, lab.proxy) == (MirrorKind.STATIC, "none")
+
+
 class TestToken:
     def test_variable_beats_legacy_variable_beats_file(self, load, tmp_path):
         path = tmp_path / ".cache/huggingface/token"
@@ -265,6 +330,17 @@ class TestFolders:
         assert load({"HF_HUB_CACHE": "/env"}, file).cache_dir == Path("/env")
         assert load({"HF_HUB_CACHE": "/env"}, file, cache_dir=Path("/flag")).cache_dir == Path("/flag")
 
+    def test_what_a_file_names_goes_before_where_xdg_moves_the_defaults(self, load):
+        environ = {"XDG_CACHE_HOME": "/x", "XDG_STATE_HOME": "/s"}
+        settings = load(environ, 'cache_dir = "/file/c"\nstate_dir = "/file/s"')
+        assert (settings.cache_dir, settings.state_dir) == (Path("/file/c"), Path("/file/s"))
+        named = {**environ, "HF_HOME": "/h", "CHUNKDL_STATE_DIR": "/mine"}
+        settings = load(named, 'cache_dir = "/file/c"\nstate_dir = "/file/s"')
+        assert (settings.cache_dir, settings.state_dir) == (Path("/h/hub"), Path("/mine"))
+
+    def test_an_empty_variable_names_no_folder(self, load):
+        assert load({"CHUNKDL_STATE_DIR": " "}, 'state_dir = "/file"').state_dir == Path("/file")
+
     def test_state_folder(self, load):
         assert load({"XDG_STATE_HOME": "/s"}).state_dir == Path("/s/chunkdl")
         assert load({"XDG_STATE_HOME": "/s", "CHUNKDL_STATE_DIR": "/mine"}).state_dir == Path("/mine")
@@ -317,6 +393,11 @@ class TestSwitches:
         settings = load(file='private = ["corp/*"]')
         assert settings.is_private("corp/secret")
         assert not settings.is_private("google/bert")
+
+    @pytest.mark.parametrize("pattern", ["corp/*", "Corp/*", "CORP/S[DE]*"])
+    def test_private_names_are_private_in_any_case(self, load, pattern):
+        settings = load(file=f'private = ["{pattern}"]')
+        assert all(settings.is_private(each) for each in ("corp/secret", "Corp/Secret", "CORP/SECRET"))
 
 
 class TestFile:
@@ -385,6 +466,11 @@ class TestEndpoints:
             "https://a b.example",
             "https://a.example/\nX: 1",
             "gopher+https://a.example",
+            "https://[::1",
+            "https://[fe80::1",
+            "https://user:pass@[bad",
+            "https://user:pass@a.example\u2100",
+            "static+https://[bad]/x",
         ],
     )
     def test_that_cannot_be_are_refused_without_showing_a_password(self, text):
@@ -392,7 +478,7 @@ class TestEndpoints:
             parse_endpoint(text, where="here")
         assert "pass@" not in str(caught.value)
 
-    @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://127.9.9.9", "http://localhost", "http://[::1]:1"])
+    @pytest.mark.parametrize("url", LOOPBACK)
     def test_loopback(self, url):
         assert is_loopback(url)
         assert is_confidential(url)
