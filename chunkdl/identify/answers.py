@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from chunkdl.core.content_headers import MAX_SIZE
 from chunkdl.errors import MirrorMisbehaved, NotTheFile
 from chunkdl.identify.references import is_repo_id
 from chunkdl.model import Digest, DigestAlgorithm, RemoteFile, is_commit
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _XET_HASH = re.compile(r"[0-9a-f]{64}")
 _NEXT_LINK = re.compile(r"<([^<>]*)>\s*;[^,<]*\brel\s*=\s*\"?next\b", re.IGNORECASE)
 _QUERY = re.compile(r"[\x21-\x7e]{1,4096}")  # printable ASCII; a cursor has some hundred characters
-_MAX_SIZE = 1 << 62  # what a file offset can be; a larger number is nonsense
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def parse_info(body: bytes, asked_id: str, mirror: Mirror) -> RepoInfo:
     data = parse_json(body, mirror)
     commit = data.get("sha") if isinstance(data, dict) else None
     if not isinstance(commit, str) or not is_commit(commit):
-        raise _refused(mirror, f"names no commit for {asked_id}")
+        raise refused(mirror, f"names no commit for {asked_id}")
     canonical, modified = data.get("id"), data.get("lastModified")
     return RepoInfo(
         canonical_id=canonical if isinstance(canonical, str) and is_repo_id(canonical) else asked_id,
@@ -81,7 +81,7 @@ def parse_tree_page(body: bytes, mirror: Mirror) -> list[RemoteFile]:
     """
     page = parse_json(body, mirror)
     if not isinstance(page, list):
-        raise _refused(mirror, "sent a listing that is no list")
+        raise refused(mirror, "sent a listing that is no list")
     entries = [each for each in page if not isinstance(each, dict) or each.get("type") == "file"]
     return [_file(each, mirror) for each in entries]
 
@@ -95,16 +95,16 @@ def parse_siblings(body: bytes, commit: str, mirror: Mirror) -> list[tuple[str, 
     info = parse_json(body, mirror)
     siblings = info.get("siblings") if isinstance(info, dict) else None
     if not isinstance(siblings, list):
-        raise _refused(mirror, "has no tree API and names no files")
+        raise refused(mirror, "has no tree API and names no files")
     if info.get("sha") != commit:
-        raise _refused(mirror, f"names files of another commit than {commit}")
+        raise refused(mirror, f"names files of another commit than {commit}")
     return [_sibling(each, mirror) for each in siblings]
 
 
 def _sibling(entry: Any, mirror: Mirror) -> tuple[str, RemoteFile | None]:
     path = entry.get("rfilename") if isinstance(entry, dict) else None
     if not isinstance(path, str):
-        raise _refused(mirror, "names a file without a path")
+        raise refused(mirror, "names a file without a path")
     lfs, size = entry.get("lfs"), entry.get("size")
     described = {"path": path, "size": size, "oid": entry.get("blobId")}
     if isinstance(lfs, dict):  # the digest's key is sha256 here, and oid in a tree
@@ -116,17 +116,17 @@ def _sibling(entry: Any, mirror: Mirror) -> tuple[str, RemoteFile | None]:
 def _file(entry: Any, mirror: Mirror) -> RemoteFile:
     path = entry.get("path") if isinstance(entry, dict) else None
     if not isinstance(path, str):
-        raise _refused(mirror, "lists a file without a path")
+        raise refused(mirror, "lists a file without a path")
     lfs = entry.get("lfs")
     if not isinstance(lfs, dict):
         digest = _digest(DigestAlgorithm.GIT_SHA1, entry.get("oid"), path, mirror)
-        return RemoteFile(path, _size(entry.get("size"), path, mirror), digest)
+        return RemoteFile(path, read_size(entry.get("size"), path, mirror), digest)
     return _lfs_file(entry, lfs, path, mirror)
 
 
 def _lfs_file(entry: Mapping[str, Any], lfs: Mapping[str, Any], path: str, mirror: Mirror) -> RemoteFile:
     digest = _digest(DigestAlgorithm.SHA256, lfs.get("oid"), path, mirror)
-    size = _size(lfs.get("size"), path, mirror)
+    size = read_size(lfs.get("size"), path, mirror)
     oid = entry.get("oid")
     if oid is not None:
         _check_pointer(oid, digest, size, lfs.get("pointerSize"), path, mirror)
@@ -158,20 +158,21 @@ def _check_pointer(oid: Any, digest: Digest, size: int, pointer_size: Any, path:
     """
     text = pointer_text(digest, size)
     odd = isinstance(pointer_size, int) and pointer_size != len(text)
-    if git_blob_sha1(text) != oid and not (odd and mirror.is_origin):
-        raise _refused(mirror, f"lists {path!a} with a digest that does not fit its pointer", path)
+    if not isinstance(oid, str) or (git_blob_sha1(text) != oid and not (odd and mirror.is_origin)):
+        raise refused(mirror, f"lists {path!a} with a digest that does not fit its pointer", path)
 
 
 def _digest(algorithm: DigestAlgorithm, value: Any, path: str, mirror: Mirror) -> Digest:
     try:
         return Digest(algorithm, value if isinstance(value, str) else "")
     except ValueError:
-        raise _refused(mirror, f"lists {path!a} without a usable digest", path) from None
+        raise refused(mirror, f"lists {path!a} without a usable digest", path) from None
 
 
-def _size(value: Any, path: str, mirror: Mirror) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_SIZE:
-        raise _refused(mirror, f"lists {path!a} without a usable size", path)
+def read_size(value: Any, path: str, mirror: Mirror) -> int:
+    """The size that a listing gives ``path``, in bytes; MirrorMisbehaved if it is none."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_SIZE:
+        raise refused(mirror, f"lists {path!a} without a usable size", path)
     return value
 
 
@@ -187,9 +188,10 @@ def next_query(headers: Mapping[str, str], mirror: Mirror) -> str | None:
         return None
     query = match[1].partition("?")[2].partition("#")[0]
     if not _QUERY.fullmatch(query):
-        raise _refused(mirror, "links to a next page that cannot be asked for")
+        raise refused(mirror, "links to a next page that cannot be asked for")
     return query
 
 
-def _refused(mirror: Mirror, what: str, path: str | None = None) -> MirrorMisbehaved:
+def refused(mirror: Mirror, what: str, path: str | None = None) -> MirrorMisbehaved:
+    """The error for a listing that cannot be believed, because its mirror does ``what``."""
     return MirrorMisbehaved(f"{mirror.name} {what}: its listing is refused", mirror=mirror.name, file=path)

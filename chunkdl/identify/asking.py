@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from chunkdl.identify.huggingface import MetadataClient
-    from chunkdl.model import Mirror, Reference
+    from chunkdl.model import Mirror, Reference, RemoteFile
     from chunkdl.settings import Settings
 
 # Once one mirror has told its story, how long the others are waited for: a slow voice is worth some seconds,
@@ -47,6 +47,14 @@ async def ask(reference: Reference, hub: HubApi, whole_s: float) -> Candidate:
         info = await watched.resolve(reference)
         files = await watched.listing(reference, info.canonical_id, info.commit)
     return Candidate(hub.mirror, info, files)
+
+
+async def listing_of(
+    hub: HubApi, reference: Reference, canonical_id: str, commit: str, whole_s: float
+) -> tuple[RemoteFile, ...]:
+    """Every file of ``commit`` as ``hub`` lists it; bounded and raising as ``ask``."""
+    async with progressing(hub.mirror, whole_s) as on_page:
+        return await replace(hub, on_page=on_page).listing(reference, canonical_id, commit)
 
 
 @asynccontextmanager

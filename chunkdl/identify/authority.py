@@ -6,13 +6,12 @@ else answers do they supply a listing, and then it is marked as unauthenticated 
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from chunkdl.errors import ArtifactNotFound, ChunkdlError, ConnectFailed, HTTPStatus, Stalled, TransportError
 from chunkdl.identify import hearing, wording
-from chunkdl.identify.asking import Stories, ask, origin_hub
+from chunkdl.identify.asking import Stories, ask, listing_of, origin_hub
 from chunkdl.identify.attestation import Attestation
 from chunkdl.identify.content_search import attest
 from chunkdl.identify.coverage import ask_mirrors
@@ -105,7 +104,7 @@ async def relayed(
     artifact = replace(earlier.artifact, authority=replace(earlier.artifact.authority, kind=AuthorityKind.ORIGIN))
     if known.name and said_at is not None:  # ours now: others wait for us, who never saw whom we waited for
         await known.remember(earlier, said_at)
-    heard = hearing.once_seen(settings, reference, private=earlier.private, gated=earlier.gated)
+    heard = hearing.once_seen(settings, reference, artifact.canonical_id, private=earlier.private, gated=earlier.gated)
     return Identified(artifact, (MirrorCoverage(settings.origin, has_commit=True),), heard)
 
 
@@ -158,7 +157,7 @@ class _Inquiry:
         artifact = _artifact(self.reference, story, origin_authority(self.settings))
         await self.known.remember(Earlier(artifact, story.info.private, story.info.gated), self.now)
         notices = await self._settled(artifact)
-        heard = hearing.once_seen(self.settings, self.reference, private=story.info.private, gated=story.info.gated)
+        heard = self._heard(artifact, private=story.info.private, gated=story.info.gated)
         if story.info.gated and self.settings.mirrors:
             notices.append(wording.gated_mirrors(self.reference))
         if self.known.trouble:
@@ -176,6 +175,9 @@ class _Inquiry:
             raise gated(self.reference, self.settings.origin)
         await origin_hub(self.client, self.settings).check_access(self.reference, story.info, story.files)
 
+    def _heard(self, artifact: Artifact, *, private: bool, gated: bool) -> tuple[Mirror, ...]:
+        return hearing.once_seen(self.settings, self.reference, artifact.canonical_id, private=private, gated=gated)
+
     async def _settled(self, artifact: Artifact) -> list[Notice]:
         """Compare what was once placed on the word of mirrors with what the origin says of that commit."""
         earlier = await self.known.unconfirmed(self.reference)
@@ -183,10 +185,10 @@ class _Inquiry:
             return []
         try:
             files = await self._listing_of(earlier.commit, artifact)
-        except TransportError:
-            return []  # the origin is tired again: the question stays open
+        except ArtifactNotFound:
+            files = ()
         except ChunkdlError:
-            files = ()  # the origin has no such commit
+            return []  # tired again, or it lets us see no longer: the question stays open
         await self.known.settle(self.reference)
         true = bool(files) and fingerprint(files) == earlier.fingerprint
         return [wording.confirmed(earlier) if true else wording.differs(earlier, self.reference)]
@@ -195,14 +197,13 @@ class _Inquiry:
         if commit == artifact.commit:
             return artifact.files
         hub = origin_hub(self.client, self.settings)
-        return await hub.listing(self.reference, artifact.canonical_id, commit)
+        return await listing_of(hub, self.reference, artifact.canonical_id, commit, self.settings.metadata_s)
 
     async def listed_for(self, artifact: Artifact, named: Artifact) -> tuple[RemoteFile, ...] | None:
         """What the origin lists for ``artifact``'s commit, ``named`` being what it says now; None if it is tired."""
         try:
-            async with asyncio.timeout(self.settings.metadata_s):
-                return await self._listing_of(artifact.commit, named)
-        except (TransportError, TimeoutError):
+            return await self._listing_of(artifact.commit, named)
+        except TransportError:
             return None
         except ArtifactNotFound as error:
             raise wording.contradicted(artifact, f"has no commit {artifact.commit}") from error
@@ -216,7 +217,7 @@ class _Inquiry:
         heard = hearing.without_origin(self.settings, self.reference)
         earlier = await self.known.last(self.reference)
         if earlier is not None:
-            return self._by_memory(earlier, failure, silence)
+            return await self._by_memory(earlier, stories, failure, silence)
         stories.begin(heard)
         every = await stories.gather()
         told = [each for each in self._behind_no_gate(every) if each.mirror.vouches]
@@ -239,10 +240,21 @@ class _Inquiry:
             raise gated(self.reference, self.settings.origin)
         return opened
 
-    def _by_memory(self, earlier: Earlier, failure: TransportError | None, silence: str) -> Identified:
-        heard = hearing.once_seen(self.settings, self.reference, private=earlier.private, gated=earlier.gated)
+    async def _by_memory(
+        self, earlier: Earlier, stories: Stories, failure: TransportError | None, silence: str
+    ) -> Identified:
+        heard = self._heard(earlier.artifact, private=earlier.private, gated=earlier.gated)
+        if failure is None and not heard:  # only remembered, and nobody else has bytes: it is asked after all
+            answer = await self.ask_origin()
+            if isinstance(answer, Candidate):
+                return await self._by_origin(answer, stories)
+            failure, silence = answer, wording.silent_origin(self.settings, answer, None)
+        # An origin that answers badly (429, 5xx on its API) may still serve files. A silent one only costs time, unless
+        # there is nobody else: then it is waited for as any sole source.
+        serves = isinstance(failure, HTTPStatus) or not heard
+        sources = (MirrorCoverage(self.settings.origin, has_commit=True),) if serves else ()
         notices = (wording.last_known(earlier.artifact, self.now, silence),)
-        return Identified(earlier.artifact, self._origin_for_bytes(failure), heard, notices, confirm=True)
+        return Identified(earlier.artifact, sources, heard, notices, confirm=True)
 
     def _selectable(self, told: list[Candidate]) -> list[Candidate]:
         """Stories that hold what is asked for; if none does, what is missing is the answer."""
@@ -260,7 +272,9 @@ class _Inquiry:
 
     async def _by_mirrors(self, told: list[Candidate], heard: tuple[Mirror, ...], silence: str) -> Identified:
         usable = self._selectable(told)
-        compared = await self._compared(usable[0], heard)
+        secret = any(self.settings.is_private(each.info.canonical_id) for each in told)
+        further = () if secret else heard  # those would be asked by the name that these have told
+        compared = await self._compared(usable[0], further)
         election = elect(usable, self.select, [Attestation.of(each) for each in compared])
         names = [each.mirror.name for each in election.vouchers] + [each.mirror.name for each in election.attested]
         authority = Authority(AuthorityKind.MIRRORS, ", ".join(names), authenticated=False)
@@ -273,7 +287,7 @@ class _Inquiry:
             notices.insert(0, wording.name_told(self.reference, [each.name for each in heard]))
         sources = tuple(compare(each, artifact) for each in told)
         known = {each.mirror.name for each in told}
-        to_ask = tuple(each for each in heard if each.name not in known)
+        to_ask = tuple(each for each in further if each.name not in known)
         return Identified(artifact, sources, to_ask, tuple(notices), confirm=True)
 
     async def _compared(self, story: Candidate, heard: tuple[Mirror, ...]) -> list[Comparison]:
@@ -281,11 +295,6 @@ class _Inquiry:
         artifact = _artifact(self.reference, story, Authority(AuthorityKind.MIRRORS, story.mirror.name, False))
         asked = [each for each in heard if each.kind is MirrorKind.MODELSCOPE and each.vouches]
         return await attest(artifact, asked, client=self.client, settings=self.settings)
-
-    def _origin_for_bytes(self, failure: TransportError | None) -> tuple[MirrorCoverage, ...]:
-        """An origin that answers badly (429, 5xx on its API) may still serve files; a silent one only costs time."""
-        answers = isinstance(failure, HTTPStatus)
-        return (MirrorCoverage(self.settings.origin, has_commit=True),) if answers else ()
 
 
 def origin_authority(settings: Settings) -> Authority:
@@ -320,7 +329,10 @@ async def confirm_with_origin(
     story = await inquiry.ask_origin()
     if not isinstance(story, Candidate):
         return None
-    await inquiry.check_gate(story)
+    try:
+        await inquiry.check_gate(story)
+    except TransportError:
+        return None  # its listing is there and its contents are not, for now
     authentic = _artifact(artifact.reference, story, origin_authority(settings))
     await known.remember(Earlier(authentic, story.info.private, story.info.gated), now)
     files = await inquiry.listed_for(artifact, authentic)
@@ -330,4 +342,5 @@ async def confirm_with_origin(
         raise wording.contradicted(artifact, "lists other contents for this commit")
     if authentic.commit != artifact.commit:
         notify(wording.newer_commit(artifact, authentic.commit))
-    return replace(artifact, canonical_id=authentic.canonical_id, authority=authentic.authority)
+    current = authentic.commit == artifact.commit
+    return replace(artifact, canonical_id=authentic.canonical_id, authority=authentic.authority, current=current)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from chunkdl.errors import PolicyRefused
 from chunkdl.identify.torchhub import find_weights, table, true_prefix
-from chunkdl.identify.url_references import is_checkpoint, read_address, shown
+from chunkdl.identify.url_references import is_checkpoint, read_address, sha256_named, shown
 from chunkdl.model import Authority, AuthorityKind, Digest, DigestAlgorithm, Hub, Strength
 from chunkdl.settings.endpoints import is_confidential, netloc_of
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _HASH = re.compile(r"-([0-9a-f]{8,64})\.")
 # Dates look like eight such digits; of true prefixes one in 60 000 does.
 _DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
-_SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +86,7 @@ def name_digest(name: str) -> Digest | None:
     found = _HASH.search(name)
     if found is None or _DATE.fullmatch(found[1]):
         return None
-    whole = len(found[1]) == _SHA256_DIGITS
-    return Digest(DigestAlgorithm.SHA256 if whole else DigestAlgorithm.SHA256_PREFIX, found[1])
+    return sha256_named(found[1])
 
 
 @dataclass(frozen=True, slots=True)

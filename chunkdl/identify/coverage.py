@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from chunkdl.errors import ArtifactNotFound, ChunkdlError, ConnectFailed, HTTPStatus, Stalled, TransportError
 from chunkdl.identify.answers import RepoInfo
-from chunkdl.identify.asking import ask, mirror_hub
+from chunkdl.identify.asking import ask, listing_of, mirror_hub
 from chunkdl.identify.content_search import cover_by_content
 from chunkdl.identify.sources import MirrorCoverage
 from chunkdl.identify.vouching import Candidate, compare
@@ -101,10 +101,7 @@ async def _covered(artifact: Artifact, mirror: Mirror, client: MetadataClient, s
         return await cover_by_content(artifact, mirror, client=client, settings=settings)
     hub = mirror_hub(client, settings, mirror)
     try:
-        async with asyncio.timeout(settings.metadata_s):
-            files = await hub.listing(artifact.reference, artifact.canonical_id, artifact.commit)
-    except TimeoutError:
-        return MirrorCoverage(mirror, has_commit=False, lag="no complete listing in time")
+        files = await listing_of(hub, artifact.reference, artifact.canonical_id, artifact.commit, settings.metadata_s)
     except ArtifactNotFound:
         moving = artifact.reference if not artifact.reference.pinned else replace(artifact.reference, revision=None)
         return compare(await ask(moving, hub, settings.metadata_s), artifact)

@@ -24,13 +24,16 @@ def at_once(settings: Settings, reference: Reference) -> tuple[Mirror, ...]:
     return settings.mirrors
 
 
-def once_seen(settings: Settings, reference: Reference, *, private: bool, gated: bool) -> tuple[Mirror, ...]:
-    """Mirrors that may be asked after the origin has answered.
+def once_seen(
+    settings: Settings, reference: Reference, canonical_id: str, *, private: bool, gated: bool
+) -> tuple[Mirror, ...]:
+    """Mirrors that may be asked after the origin has answered; ``canonical_id`` is what it calls the repository.
 
-    A private repository is nobody's business. A gated one is asked only where a token of the mirror's own
-    opens it: matching an open copy by digest would be a detour round its licence.
+    They are asked by that name, which may be a secret although the one that was typed is none. A private repository
+    is nobody's business. A gated one is asked only where a token of the mirror's own opens it: matching an open copy
+    by digest would be a detour round its licence.
     """
-    if private or settings.is_private(reference.repo_id):
+    if private or settings.is_private(reference.repo_id) or settings.is_private(canonical_id):
         return ()
     return behind_gate(settings.mirrors) if gated else settings.mirrors
 

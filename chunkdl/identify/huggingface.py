@@ -122,20 +122,19 @@ class HubApi:
         check_paths(each.path for each in files)
         return tuple(files)
 
-    async def check_access(self, reference: Reference, info: RepoInfo, files: tuple[RemoteFile, ...]) -> bool:
-        """Ask for the smallest plain file of a gated repository: False if there is none to ask for.
+    async def check_access(self, reference: Reference, info: RepoInfo, files: tuple[RemoteFile, ...]) -> None:
+        """Ask for the smallest plain file of a gated repository, if it has one.
 
         Raises:
             AccessDenied: the hub shows the listing but not the content.
         """
         plain = [each for each in files if each.pointer_oid is None and each.size <= MAX_INFO_BYTES]
         if not plain:
-            return False
+            return
         path = min(plain, key=lambda each: each.size).path
         repo = f"{self.mirror.url}/{reference.repo_type.url_prefix}{encode_path(info.canonical_id)}"
         answer = await self._get(f"{repo}/resolve/{info.commit}/{encode_path(path)}", MAX_INFO_BYTES)
         self._check_status(answer, reference)
-        return True
 
     async def _named_files(self, reference: Reference, canonical_id: str, commit: str) -> tuple[RemoteFile, ...]:
         """The listing of a hub without a tree: names from model info, the rest from there or from each file."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ from chunkdl.disk import new_name
 from chunkdl.identify.fingerprints import fingerprint
 from chunkdl.identify.references import is_repo_id
 from chunkdl.model import Artifact, Authority, AuthorityKind, Digest, RemoteFile, is_commit
+from chunkdl.own_folder import check_own, make_own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,8 +68,8 @@ class Known:
     async def flight(self, *wish: str) -> Path | None:
         """The owner file of whoever is about to learn and do what ``wish`` says; None if there is no place for it."""
         try:
-            await aiofiles.os.makedirs(self._folder, mode=0o700, exist_ok=True)
-            await self._check_folder()
+            await asyncio.to_thread(make_own, self._folder)
+            await asyncio.to_thread(check_own, self._folder)
         except OSError as error:
             self.trouble = str(error)
             return None
@@ -122,6 +121,15 @@ class Known:
         except (KeyError, TypeError, ValueError):
             return None  # torn or foreign: as if it were not there
 
+    def listed(self, reference: Reference, commit: str) -> tuple[RemoteFile, ...]:
+        """The files of ``commit`` as the origin once listed them, none if it never did; blocks for one file."""
+        try:
+            check_own(self._folder)
+            values = json.loads(_begin_of(self._folder / self._listing_name(reference, commit)))
+            return self._artifact(reference, commit, values, None).files if values["form"] == _FORM else ()
+        except (OSError, KeyError, TypeError, ValueError):
+            return ()
+
     def _artifact(self, reference: Reference, commit: str, listing: dict[str, Any], as_of: float | None) -> Artifact:
         files = tuple(
             RemoteFile(str(path), int(size), Digest.parse(digest), pointer_oid, xet_hash)
@@ -169,7 +177,7 @@ class Known:
 
     async def _read(self, name: str) -> dict[str, Any]:
         try:
-            await self._check_folder()
+            await asyncio.to_thread(check_own, self._folder)
             values = json.loads(await asyncio.to_thread(_begin_of, self._folder / name))
         except FileNotFoundError:
             return {}
@@ -182,8 +190,8 @@ class Known:
 
     async def _write(self, name: str, values: dict[str, Any]) -> None:
         try:
-            await aiofiles.os.makedirs(self._folder, mode=0o700, exist_ok=True)
-            await self._check_folder()
+            await asyncio.to_thread(make_own, self._folder)
+            await asyncio.to_thread(check_own, self._folder)
             await asyncio.to_thread(_put, self._folder / name, json.dumps({"form": _FORM, **values}))
         except OSError as error:
             self.trouble = str(error)
@@ -195,13 +203,6 @@ class Known:
             return
         except OSError as error:
             self.trouble = str(error)
-
-    async def _check_folder(self) -> None:
-        """Whoever can write here decides what we believe: another user's folder is not read."""
-        found = await aiofiles.os.stat(self._folder)
-        own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
-        if not own or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise PermissionError(f"{self._folder} belongs to somebody else or others may write to it")
 
 
 def _begin_of(path: Path) -> bytes:

@@ -11,12 +11,12 @@ import json
 import os
 import re
 import secrets
-import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chunkdl.model import Digest, DigestAlgorithm, Strength
+from chunkdl.own_folder import check_own, make_own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +122,7 @@ class Learnt:
 
     def _read(self, name: str) -> dict[str, Any]:
         try:
-            self._check_folder()
+            check_own(self._folder)
             with (self._folder / name).open("rb") as file:
                 values = json.loads(file.read(_MAX_FILE_BYTES))
         except (OSError, ValueError):
@@ -132,21 +132,14 @@ class Learnt:
     def _write(self, name: str, values: dict[str, Any]) -> None:
         temporary = self._folder / f".{name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
         with suppress(OSError):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._check_folder()
+            make_own(self._folder)
+            check_own(self._folder)
             try:
                 with temporary.open("x", encoding="utf-8") as file:
                     file.write(json.dumps({"form": _FORM, **values}))
                 temporary.replace(self._folder / name)
             finally:
                 temporary.unlink(missing_ok=True)
-
-    def _check_folder(self) -> None:
-        """Whoever can write here decides what we believe: another user's folder is neither read nor written."""
-        found = self._folder.stat()
-        own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
-        if not own or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise PermissionError(f"{self._folder} belongs to somebody else or others may write to it")
 
 
 def address_name(url: str) -> str:

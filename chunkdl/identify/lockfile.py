@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from chunkdl.core.paths import check_path
 from chunkdl.errors import ChunkdlError, UsageError
+from chunkdl.identify.references import check_file, check_revision, is_repo_id
 from chunkdl.identify.url_references import read_address
 from chunkdl.model import (
     Artifact,
@@ -204,6 +205,7 @@ def _decode_artifact(values: Mapping[str, Any]) -> LockedArtifact:
     hub, files = Hub(values.get("hub", Hub.HUGGING_FACE)), tuple(_decode_files(values["files"]))
     repo_type = RepoType.MODEL if hub.names_files else RepoType(values["type"])
     path = read_address(values["url"]).name if hub.names_files else values.get("path")
+    _check_names(values, hub)
     reference = Reference(
         values["ref"], values["repo"], repo_type, values.get("revision"), path, hub, values.get("url")
     )
@@ -231,6 +233,24 @@ def _decode_artifact(values: Mapping[str, Any]) -> LockedArtifact:
         values["left_out"],
         values["public"] is True,
     )
+
+
+def _check_names(values: Mapping[str, Any], hub: Hub) -> None:
+    """What becomes a part of addresses and paths: a seal says that nobody slipped, not that nobody meant harm."""
+    ref, left_out = values["ref"], values["left_out"]
+    if not isinstance(ref, str) or not isinstance(values["authority"], str):
+        raise TypeError("a name is no text")
+    if not isinstance(left_out, int) or isinstance(left_out, bool) or left_out < 0:
+        raise ValueError(f"{left_out!r} is no number of files")
+    for name in (values["repo"], values["canonical"]):
+        if hub.names_files:
+            check_path(name)
+        elif not is_repo_id(name):
+            raise ValueError(f"{name!r} is no repository id")
+    if not hub.names_files and "revision" in values:
+        check_revision(ref, values["revision"])
+    if not hub.names_files and "path" in values:
+        check_file(ref, values["path"])
 
 
 def _decode_commit(values: Mapping[str, Any], hub: Hub) -> str:

@@ -93,8 +93,8 @@ class ModelScopeApi:
 
     async def route(self, catalogue: Catalogue, file: Listed) -> Route:
         """The better way to the bytes of a catalogue that works, tried with the first byte of ``file``."""
-        if catalogue.repo_type is not RepoType.MODEL:
-            return Route.API  # a web route for data sets is documented nowhere
+        if default_route(catalogue.repo_type) is Route.API:
+            return Route.API
         try:
             answer = await self.client.ask_headers(
                 file_url(catalogue, file.path, Route.WEB),
@@ -177,6 +177,11 @@ class ModelScopeApi:
 
 class _Missing(Exception):
     """A 404 whose meaning takes one more question."""
+
+
+def default_route(repo_type: RepoType) -> Route:
+    """The way to take where none was tried: the web's, but for data sets, for which it is documented nowhere."""
+    return Route.WEB if repo_type is RepoType.MODEL else Route.API
 
 
 def file_url(catalogue: Catalogue, path: str, route: Route) -> str:

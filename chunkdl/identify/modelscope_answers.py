@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from chunkdl.core.content_headers import MAX_SIZE
 from chunkdl.errors import MirrorMisbehaved
-from chunkdl.identify.answers import parse_json
+from chunkdl.identify.answers import parse_json, read_size, refused
 from chunkdl.model import is_commit
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _OK = 200
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_MAX_SIZE = 1 << 62  # what a file offset can be; a larger number is nonsense
+_CODE = re.compile(r"[0-9]{1,18}")  # those seen have up to eleven digits
 _SAID = 200  # characters of a server's own words that fit into a message of one line
 _FOLDER, _FILES = "tree", frozenset({"blob", "file"})  # a submodule's "commit" is neither
 # Of the content of length 0; ``Size`` is 0 for that one, and also where the size is not known.
@@ -65,7 +66,7 @@ def parse_envelope(body: bytes, mirror: Mirror) -> Envelope:
     if not isinstance(answer, dict) or not answer.keys() & {"Code", "Data", "Success"}:
         raise MirrorMisbehaved(f"{mirror.name} does not answer as ModelScope does", mirror=mirror.name)
     code = answer.get("Code", _OK)
-    number = int(code) if str(code).isdecimal() else 0
+    number = int(code) if _CODE.fullmatch(str(code)) else 0
     failed = number != _OK or answer.get("Success") is False
     return Envelope(answer.get("Data"), failed, number, _printable(answer.get("Message")))
 
@@ -80,7 +81,7 @@ def parse_entries(data: Any, mirror: Mirror) -> list[Listed]:
     if files is None and isinstance(data, dict):
         files = []  # what an empty folder has
     if not isinstance(files, list):
-        raise _refused(mirror, "sent a listing that is no list")
+        raise refused(mirror, "sent a listing that is no list")
     found = [_entry(each, mirror) for each in files]
     return [each for each in found if each is not None]
 
@@ -89,8 +90,9 @@ def parse_refs(data: Any, mirror: Mirror) -> tuple[str, ...]:
     """Names of branches, then of tags."""
     listed = data.get("RevisionMap") if isinstance(data, dict) else None
     if not isinstance(listed, dict):
-        raise _refused(mirror, "names no revisions")
-    entries = [each for kind in ("Branches", "Tags") for each in listed.get(kind) or ()]
+        raise refused(mirror, "names no revisions")
+    kinds = [listed.get(kind) for kind in ("Branches", "Tags")]
+    entries = [each for kind in kinds if isinstance(kind, list) for each in kind]
     names = [each.get("Revision") for each in entries if isinstance(each, dict)]
     return tuple(each for each in names if isinstance(each, str) and each.isprintable())
 
@@ -98,25 +100,21 @@ def parse_refs(data: Any, mirror: Mirror) -> tuple[str, ...]:
 def _entry(entry: Any, mirror: Mirror) -> Listed | None:
     path = entry.get("Path") if isinstance(entry, dict) else None
     if not isinstance(path, str) or not path:
-        raise _refused(mirror, "lists a file without a path")
+        raise refused(mirror, "lists a file without a path")
     kind = entry.get("Type", "blob")
+    if not isinstance(kind, str):
+        raise refused(mirror, f"lists {path!a} as something that is neither file nor folder", path)
     if kind != _FOLDER and kind not in _FILES:
         return None
     commit, at = entry.get("Revision"), entry.get("CommittedDate")
     return Listed(
         path,
-        0 if kind == _FOLDER else _size(entry.get("Size"), path, mirror),
+        0 if kind == _FOLDER else read_size(entry.get("Size"), path, mirror),
         "" if kind == _FOLDER else _sha256(entry.get("Sha256"), path, mirror),
         commit if isinstance(commit, str) and is_commit(commit) else "",
-        float(at) if isinstance(at, int | float) and 0 <= at < _MAX_SIZE else 0.0,
+        float(at) if isinstance(at, int | float) and 0 <= at < MAX_SIZE else 0.0,
         kind == _FOLDER,
     )
-
-
-def _size(value: Any, path: str, mirror: Mirror) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_SIZE:
-        raise _refused(mirror, f"lists {path!a} without a usable size", path)
-    return value
 
 
 def _sha256(value: Any, path: str, mirror: Mirror) -> str:
@@ -124,7 +122,7 @@ def _sha256(value: Any, path: str, mirror: Mirror) -> str:
         return ""
     digits = value.lower() if isinstance(value, str) else ""
     if not _SHA256.fullmatch(digits):
-        raise _refused(mirror, f"lists {path!a} without a usable digest", path)
+        raise refused(mirror, f"lists {path!a} without a usable digest", path)
     return digits
 
 
@@ -138,7 +136,3 @@ def day_of(committed_at: float) -> str:
 
 def _printable(text: Any) -> str:
     return "".join(each for each in text if each.isprintable())[:_SAID] if isinstance(text, str) else ""
-
-
-def _refused(mirror: Mirror, what: str, path: str | None = None) -> MirrorMisbehaved:
-    return MirrorMisbehaved(f"{mirror.name} {what}: its listing is refused", mirror=mirror.name, file=path)

@@ -11,19 +11,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from chunkdl.core.content_headers import read_facts
-from chunkdl.errors import ArtifactNotFound, MirrorMisbehaved, PolicyRefused, TransportError
+from chunkdl.errors import ArtifactNotFound, MirrorMisbehaved, PolicyRefused, ReferenceInvalid, TransportError
 from chunkdl.identify import wording
 from chunkdl.identify.asking import progressing
 from chunkdl.identify.authority import Identified
 from chunkdl.identify.catalogue import Catalogue
 from chunkdl.identify.known import Earlier
-from chunkdl.identify.modelscope import DEFAULT_REVISION, ModelScopeApi, Route, file_url
+from chunkdl.identify.modelscope import DEFAULT_REVISION, ModelScopeApi, default_route, file_url
 from chunkdl.identify.modelscope_answers import Listed
 from chunkdl.identify.modelscope_walk import CAP_ENTRIES
 from chunkdl.identify.sources import MirrorCoverage
 from chunkdl.model import Artifact, Authority, AuthorityKind, Digest, DigestAlgorithm, Reference, RemoteFile
 from chunkdl.observe import Notice
 from chunkdl.settings.endpoints import is_confidential
+from chunkdl.settings.registry import other_hub
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -50,11 +51,13 @@ class ModelScopeHub:
         """Turn ``reference`` into an artifact; ``told`` are processes that have just asked the same.
 
         Raises:
+            ReferenceInvalid: a page of another server was pasted.
             ArtifactNotFound, AccessDenied: the server's final word.
             TransportError: no usable answer, now or earlier.
             PolicyRefused: strict trust and plain HTTP; a file without a digest; a listing that the server cuts off.
         """
         mirror, settings = self.settings.modelscope, self.settings
+        _check_host(reference, mirror)
         if settings.trust == "strict" and not is_confidential(mirror.url):
             raise wording.plain_http(replace(settings, origin=mirror))
         named = replace(reference, revision=reference.revision or DEFAULT_REVISION)
@@ -109,7 +112,8 @@ class ModelScopeHub:
         """The server as a source of every file; one that is ``silent`` is not asked over which route."""
         largest = max(catalogue.files, key=lambda each: each.size, default=None)
         tried = largest is not None and largest.size and not silent
-        route = await self._api().route(catalogue, largest) if largest is not None and tried else Route.WEB
+        untried = default_route(catalogue.repo_type)
+        route = await self._api().route(catalogue, largest) if largest is not None and tried else untried
         urls = {each.path: file_url(catalogue, each.path, route) for each in catalogue.files}
         return MirrorCoverage(catalogue.mirror, has_commit=True, urls=urls)
 
@@ -125,7 +129,7 @@ class ModelScopeHub:
     async def _length(self, catalogue: Catalogue, file: Listed) -> int:
         mirror, api = catalogue.mirror, self._api()
         answer = await self.client.ask_headers(
-            file_url(catalogue, file.path, Route.WEB),
+            file_url(catalogue, file.path, default_route(catalogue.repo_type)),
             mirror=mirror,
             timeout_s=max(api.answer_s, mirror.first_byte_s),
             connect_s=api.connect_s,
@@ -142,6 +146,20 @@ class ModelScopeHub:
         """Asked with the patience that bytes get: there is nobody else to ask."""
         connect_s = min(self.settings.connect_s, self.settings.answer_s)
         return ModelScopeApi(self.client, self.settings.modelscope, self.settings.answer_s, connect_s)
+
+
+def _check_host(reference: Reference, mirror: Mirror) -> None:
+    """modelscope.cn and modelscope.ai have a catalogue each; an endpoint of the user's own stands for whatever it says.
+
+    Raises:
+        ReferenceInvalid: the pasted page is of one, and the other would be asked.
+    """
+    asked, pasted = other_hub(mirror.url), other_hub(reference.text.strip())
+    if asked is not None and pasted is not None and pasted.host != asked.host:
+        raise ReferenceInvalid(
+            f"{reference.text} is a page of {pasted.host}, and {mirror.name} is the server of ms: names",
+            hint=f"set MODELSCOPE_ENDPOINT={pasted.url} for this command",
+        )
 
 
 def _file(listed: Listed, catalogue: Catalogue) -> RemoteFile:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from chunkdl.core.paths import check_path
 from chunkdl.errors import MirrorMisbehaved
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Walk:
         Raises:
             Capped: a folder alone fills an answer.
             MirrorMisbehaved: a listing without an end.
+            PlacementRefused: a hostile name of a folder.
         """
         full, waiting = [], [""]
         while waiting:
@@ -72,6 +74,8 @@ class Walk:
 
     async def _ask(self, root: str, *, recursive: bool) -> list[Listed]:
         self._count()
+        if root:
+            check_path(root)
         below = f"&Root={quote(root, safe='')}" if root else ""
         return await self._page(f"Recursive={recursive}{below}")
 

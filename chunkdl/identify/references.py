@@ -17,9 +17,9 @@ from chunkdl.settings.registry import is_public_hub, known_mirror, other_hub
 # huggingface_hub's utils/_validators.py: one or two parts, each at most 96 of these.
 _ID_PART = re.compile(r"[\w.-]{1,96}", re.ASCII)
 # What git-check-ref-format refuses in a ref name, and what must not reach a path.
-_BAD_REVISION = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|//|@\{|^[-/.]|[/.]$|/\.|\.lock(/|$)")
+_BAD_REVISION = re.compile(r"[\x00-\x20\x7f\ud800-\udfff~^:?*\[\\]|\.\.|//|@\{|^[-/.]|[/.]$|/\.|\.lock(/|$)")
 _MAX_REVISION_LENGTH = 250  # a path part; longer ones no ref file could hold
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\\]")
 _TYPES = {each.plural: each for each in RepoType}
 # Pages of the hub's web site: …/<page>/<revision>[/<path>].
 _PAGES = frozenset({"tree", "blob", "resolve", "raw", "commit", "blame"})
@@ -27,6 +27,7 @@ _HINT = (
     "write bert-base-uncased, org/name, org/name@revision, datasets/org/name, hf://org/name, torch:resnet50, "
     "or paste a URL"
 )
+_WEB = frozenset({"http", "https"})
 _MODELSCOPE = frozenset({"ms", "modelscope"})
 _MODELSCOPE_HINT = "write ms:org/name, ms:org/name@revision or ms:datasets/org/name"
 # Pages of ModelScope's web site that name a revision and a file after these words.
@@ -50,8 +51,8 @@ def parse_reference(text: str) -> Reference:
         return _from_modelscope(text, rest.removeprefix("//"))
     if typed.startswith("hf://"):
         return _from_hf_uri(text, rest.removeprefix("//"))
-    if typed.startswith(("http://", "https://")):
-        return _from_web(text, typed)
+    if scheme.lower() in _WEB and rest.startswith("//"):
+        return _from_web(text, f"{scheme.lower()}:{rest}")
     if "://" in typed:
         raise ReferenceInvalid(f"{text}: {scheme}:// names no repository", hint=_HINT)
     repo, at, revision = typed.partition("@")
@@ -88,9 +89,9 @@ def _reference(
     if not is_repo_id(repo_id):
         raise ReferenceInvalid(f"{text}: {repo_id!r} is no repository id", hint=_HINT)
     if revision is not None:
-        _check_revision(text, revision)
+        check_revision(text, revision)
     if path is not None:
-        _check_file(text, path)
+        check_file(text, path)
     return Reference(text, repo_id, repo_type, revision, path)
 
 
@@ -107,12 +108,14 @@ def is_repo_id(repo_id: str) -> bool:
     )
 
 
-def _check_revision(text: str, revision: str) -> None:
+def check_revision(text: str, revision: str) -> None:
+    """Refuse what no hub takes as a revision; ``text`` is where it stands. Raises ReferenceInvalid."""
     if not revision or len(revision) > _MAX_REVISION_LENGTH or _BAD_REVISION.search(revision):
         raise ReferenceInvalid(f"{text!r}: {revision!r} is no revision", hint="a branch, a tag, refs/pr/N or a commit")
 
 
-def _check_file(text: str, path: str) -> None:
+def check_file(text: str, path: str) -> None:
+    """Refuse what is no path inside a repository, a folder's ending in a slash. Raises ReferenceInvalid."""
     parts = path.removesuffix("/").split("/")
     if _CONTROL.search(path) or any(part in ("", ".", "..") for part in parts):
         raise ReferenceInvalid(f"{text!r}: {path!r} is no path inside a repository")
@@ -138,10 +141,14 @@ def _split_revision(tail: str) -> tuple[str, str | None]:
 
 
 def _from_web(text: str, url: str) -> Reference:
+    try:
+        urlsplit(url)
+    except ValueError as error:  # brackets around what is no address
+        raise ReferenceInvalid(f"{text}: no host in the URL", hint=_HINT) from error
     if other_hub(url):
         return _from_modelscope_web(text, url)
     if not (is_public_hub(url) or known_mirror(url)):
-        return url_reference(text)
+        return replace(url_reference(url), text=text)
     known = known_mirror(url)
     path = urlsplit(url).path.removeprefix(known.path if known else "")
     raw = path.removeprefix("/").split("/")

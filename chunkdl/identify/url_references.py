@@ -22,6 +22,7 @@ _TORCH_NAME = re.compile(r"[a-z]\w*(\.\w+)?", re.IGNORECASE | re.ASCII)
 _CHECKPOINT = re.compile(r".+\.(pt|pth|bin|ckpt|th|pkl|pyth|safetensors)(\.tar)?", re.IGNORECASE)
 # What an address may hold as it is (RFC 3986); the rest is percent-encoded, as browsers do.
 _URL_SAFE = "!#$%&'()*+,/:;=?@[]-._~"
+_NO_UNICODE = re.compile(r"[\ud800-\udfff]")  # how Python spells bytes of a command line that are no UTF-8
 _HEX = re.compile(r"[0-9a-f]{8,64}")
 _SHA256_DIGITS = 64
 
@@ -75,6 +76,8 @@ def read_address(typed: str) -> Address:
             f"{parts.hostname}: a URL with user name or password is refused",
             hint="leave them out; signed URLs are taken",
         )
+    if _NO_UNICODE.search(typed):
+        raise ReferenceInvalid(f"{typed!a}: holds bytes that are no UTF-8")
     url, _, fragment = typed.partition("#")
     if parts.scheme != "https" and not is_loopback(url):
         raise PolicyRefused(
@@ -124,5 +127,10 @@ def _digest(typed: str, digits: str | None) -> Digest | None:
         return None
     if not _HEX.fullmatch(digits.lower()):
         raise ReferenceInvalid(f"{shown(typed)}: #sha256={digits} is no sha256", hint="64 hex digits, or 8 at least")
+    return sha256_named(digits.lower())
+
+
+def sha256_named(digits: str) -> Digest:
+    """The sha256 that ``digits`` are, or begin: 8 to 64 of hex in lower case."""
     whole = len(digits) == _SHA256_DIGITS
-    return Digest(DigestAlgorithm.SHA256 if whole else DigestAlgorithm.SHA256_PREFIX, digits.lower())
+    return Digest(DigestAlgorithm.SHA256 if whole else DigestAlgorithm.SHA256_PREFIX, digits)

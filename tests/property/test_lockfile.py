@@ -27,7 +27,7 @@ artifacts = st.builds(
     ),
     texts,
     st.sampled_from(RepoType),
-    st.none() | texts,
+    st.none() | st.from_regex(r"[a-z0-9é][a-z0-9é_-]{0,9}(/[a-z0-9]{1,3})?", fullmatch=True),
     st.binary(min_size=20, max_size=20),
     st.tuples(
         texts,
@@ -262,3 +262,20 @@ def test_drift_names_every_difference(before, after):
     assert bool(found) == ({each.path: each.digest for each in before} != {each.path: each.digest for each in after})
     assert len(found.lines()) == len(found.changed) + len(found.added) + len(found.removed)
     assert not drift(before, before)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"reference": replace(BERT.reference, repo_id="../../etc")},
+        {"reference": replace(BERT.reference, revision="../main")},
+        {"reference": replace(BERT.reference, path="../x")},
+        {"canonical_id": "a/b/c"},
+        {"canonical_id": "a?token=x"},
+        {"left_out": -1},
+        {"left_out": True},
+    ],
+)
+def test_a_sealed_lock_may_mean_harm_all_the_same(changed):
+    with pytest.raises(UsageError, match="holds what cannot be"):
+        decode_lock(encode_lock(Lock((replace(BERT, **changed),))), "chunkdl.lock")

@@ -14,7 +14,8 @@ from chunkdl.errors import (
     Stalled,
 )
 from chunkdl.identify import asking
-from chunkdl.identify.authority import confirm_with_origin, identify
+from chunkdl.identify.authority import confirm_with_origin, identify, relayed
+from chunkdl.identify.known import Earlier
 from chunkdl.identify.references import parse_reference
 from chunkdl.model import AuthorityKind, Mirror
 from chunkdl.testing import HubRepo
@@ -22,6 +23,7 @@ from chunkdl.testing import HubRepo
 REFERENCE = parse_reference("org/name")
 A, B, C = (mirror(name) for name in "abc")
 OTHER = HubRepo("org/name", {**FILES, "config.json": b"{ }"}, last_modified="2023-01-01T00:00:00.000Z")
+EXPIRED = refused(401, message="Invalid credentials in Authorization header")
 A_URL, B_URL, C_URL = A.url, B.url, C.url
 
 
@@ -151,6 +153,24 @@ class TestWhoHears:
                 assert origin is None
             assert hubs.names() == {"origin"}
 
+    def test_a_name_that_the_origin_leads_on_to_can_be_the_private_one(self, tmp_path):
+        renamed = HubRepo("old/name", FILES, canonical_id="corp/secret")
+        of = settings(tmp_path, A, B, token="hf_x", private=("corp/*",))
+        told = parse_reference("old/name")
+        identified = ask(Hubs({ORIGIN: renamed}), of, told)
+        assert (identified.artifact.canonical_id, identified.to_ask) == ("corp/secret", ())
+        relay = known(of)
+        relay.name = "us"
+        asyncio.run(relay.remember(Earlier(identified.artifact), NOW))
+        again = asyncio.run(relayed(told, settings=of, known=relay, told={"us"}))
+        assert again.to_ask == ()
+        assert ask(Hubs({}), of, told).to_ask == ()
+
+    def test_nor_is_it_told_on_when_a_mirror_says_it(self, tmp_path):
+        renamed = HubRepo("old/name", FILES, canonical_id="corp/secret")
+        of = settings(tmp_path, A, B, private=("corp/*",))
+        assert ask(Hubs({A_URL: renamed}), of, parse_reference("old/name")).to_ask == ()
+
     def test_a_silent_origin_and_a_token_is_said(self, tmp_path):
         identified = ask(Hubs({A_URL: REPO}), settings(tmp_path, A, token="hf_x"))
         assert codes(identified) == ["name-told", "one-mirror-unconfirmed"]
@@ -210,10 +230,19 @@ class TestLastKnown:
             ask(Hubs({}), of)
 
     def test_an_origin_whose_api_is_tired_still_serves_bytes(self, tmp_path):
-        of = settings(tmp_path)
+        of = settings(tmp_path, A)
         ask(Hubs({ORIGIN: REPO}), of)
         assert [each.mirror.name for each in ask(Hubs({ORIGIN: refused(429)}), of).sources] == ["origin"]
         assert ask(Hubs({}), of).sources == ()
+
+    def test_a_silent_origin_is_a_source_all_the_same_if_nobody_else_may_be_one(self, tmp_path):
+        of = settings(tmp_path)
+        ask(Hubs({ORIGIN: REPO}), of)
+        for silent_for_s in (0, 1):
+            identified = ask(Hubs({}), of, now=NOW + silent_for_s)
+            assert [each.mirror.name for each in identified.sources] == ["origin"]
+            assert identified.artifact.authority.kind is AuthorityKind.LAST_KNOWN
+            assert "the origin does not answer" in identified.notices[0].message
 
 
 class TestMirrorsVouch:
@@ -283,6 +312,18 @@ class TestMemoryOfSilence:
         of = settings(tmp_path, A)
         ask(Hubs({A_URL: REPO}), of)
         assert ask(Hubs({ORIGIN: REPO}), of, now=NOW + 1).artifact.authority.kind is AuthorityKind.ORIGIN
+
+    @pytest.mark.parametrize("hidden", [{}, {"private": True}, {"gated": "auto"}])
+    def test_it_is_asked_after_all_if_nobody_else_may_be(self, tmp_path, hidden):
+        repo = HubRepo("org/name", FILES, **hidden)
+        of = settings(tmp_path, *([A] if hidden else []), token="hf_x")
+        ask(Hubs({ORIGIN: repo}), of)
+        asyncio.run(known(of).note_silence(NOW))
+        hubs = Hubs({ORIGIN: repo, A_URL: repo})
+        identified = ask(hubs, of, now=NOW + 1)
+        assert identified.artifact.authority.kind is AuthorityKind.ORIGIN
+        assert [each.mirror.name for each in identified.sources] == ["origin"]
+        assert hubs.names() == {"origin"}
 
     def test_strict_asks_it_every_time(self, tmp_path):
         of = settings(tmp_path, trust="strict")
@@ -386,3 +427,23 @@ class TestConfirmation:
     def test_a_later_run_says_that_it_differs(self, tmp_path):
         of, _ = self.vouched(tmp_path, OTHER)
         assert codes(ask(Hubs({ORIGIN: REPO}), of, now=NOW + 3600)) == ["differs"]
+
+    @pytest.mark.parametrize("listing", [EXPIRED, refused(403), Answer(body=b"[7]"), None])
+    def test_an_origin_that_does_not_say_leaves_the_question_open(self, tmp_path, listing):
+        of, _ = self.vouched(tmp_path, OTHER)
+        of = replace(of, metadata_s=1.0, origin=replace(of.origin, token="hf_expired"))
+
+        class Reticent(Hubs):
+            async def get_metadata(self, url, **more):
+                if f"/tree/{OTHER.commit}" not in url:
+                    return await super().get_metadata(url, **more)
+                return listing or await asyncio.Event().wait()
+
+        assert codes(ask(Reticent({ORIGIN: REPO}), of, now=NOW + 3600)) == []
+        assert codes(ask(Hubs({ORIGIN: REPO}), of, now=NOW + 3600)) == ["differs"]
+
+    @pytest.mark.parametrize("content", [refused(503), refused(429)])
+    def test_contents_that_are_tired_are_no_objection(self, tmp_path, content):
+        of, artifact = self.vouched(tmp_path)
+        of = replace(of, origin=replace(of.origin, token="hf_x"))
+        assert self.confirm(Hubs({ORIGIN: TestGate.GATED}, content=content), of, artifact) is None

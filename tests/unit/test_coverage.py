@@ -139,9 +139,48 @@ def test_one_slow_mirror_does_not_hold_up_another(tmp_path):
 
     async def run():
         found = await identify(parse_reference("org/name"), settings=of, client=hubs, known=known(of), now=NOW)
+        waited = asyncio.Event()
+
+        async def sleep(_):
+            waited.set()
+            await asyncio.Event().wait()
+
         mirrors = [A, mirror("b")]
-        await ask_mirrors(found.artifact, mirrors, client=hubs, settings=of, on_mirror=seen.append)
+        asking = asyncio.create_task(
+            ask_mirrors(found.artifact, mirrors, client=hubs, settings=of, on_mirror=seen.append, sleep=sleep)
+        )
+        await waited.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
 
     asyncio.run(run())
-    assert [(each.mirror.name, each.has_commit) for each in seen] == [("b", True), ("a", False)]
-    assert seen[1].lag == "no complete listing in time"
+    assert [(each.mirror.name, each.has_commit, each.silent) for each in seen] == [
+        ("b", True, False),
+        ("a", False, True),
+    ]
+    assert seen[1].lag == "not used: a gave no complete answer within 0.02 s"
+
+
+def test_a_listing_of_many_pages_is_waited_for_while_they_come(tmp_path):
+    of = settings(tmp_path, metadata_s=20.0)
+    seen, late_s = [], []
+
+    class Far(Hubs):
+        """Each answer takes 12 s by the loop's clock."""
+
+        async def get_metadata(self, url, **more):
+            late_s.append(12.0)
+            return await super().get_metadata(url, **more)
+
+    async def run():
+        hubs = Hubs({ORIGIN: REPO})
+        found = await identify(parse_reference("org/name"), settings=of, client=hubs, known=known(of), now=NOW)
+        loop = asyncio.get_running_loop()
+        clock = loop.time
+        loop.time = lambda: clock() + sum(late_s)
+        far = Far({A.url: REPO}, pages=1)
+        await ask_mirrors(found.artifact, [A], client=far, settings=of, on_mirror=seen.append)
+        assert len(far.asked) == len(FILES)
+
+    asyncio.run(run())
+    assert [each.has_commit for each in seen] == [True]

@@ -45,6 +45,16 @@ class TestListing:
         run(known.remember(Earlier(ARTIFACT), NOW))
         assert run(known.last(PINNED)).artifact.files == FILES
 
+    def test_is_read_without_a_loop_and_nothing_else_is(self, known, tmp_path):
+        assert known.listed(REFERENCE, COMMIT) == ()
+        run(known.remember(Earlier(ARTIFACT), NOW))
+        assert known.listed(REFERENCE, COMMIT) == FILES
+        assert known.listed(REFERENCE, "d" * 40) == ()
+        for torn in (b"", b"[]", b'{"form": 1}', b'{"form": 0}'):
+            for each in files_of(tmp_path):
+                each.write_bytes(torn)
+            assert known.listed(REFERENCE, COMMIT) == ()
+
     def test_of_a_pin_teaches_nothing_about_main(self, known, tmp_path):
         run(known.remember(Earlier(replace(ARTIFACT, reference=PINNED)), NOW))
         assert run(known.last(PINNED)) is not None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chunkdl.errors import MirrorMisbehaved
+from chunkdl.errors import MirrorMisbehaved, PlacementRefused
 from chunkdl.identify import modelscope_walk
 from chunkdl.identify.modelscope_answers import Listed
 from chunkdl.identify.modelscope_walk import Capped, Walk
@@ -111,3 +111,16 @@ def test_pages_without_an_end_are_given_up():
 
     with pytest.raises(MirrorMisbehaved, match="without an end"):
         asyncio.run(Walk(page, MIRROR).pages(1))
+
+
+@pytest.mark.parametrize("name", ["\ud800", "..", "a//b"])
+def test_a_hostile_folder_is_not_asked_for(name):
+    asked = []
+
+    async def page(query):
+        asked.append(query)
+        return [Listed(name, 0, "", is_folder=True)] * CAP
+
+    with pytest.raises(PlacementRefused):
+        asyncio.run(Walk(page, MIRROR).folders())
+    assert not any("Root" in query for query in asked)

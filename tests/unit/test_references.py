@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from chunkdl.errors import ReferenceInvalid
@@ -103,3 +105,30 @@ def test_a_repository_id_has_one_or_two_parts():
     assert not is_repo_id("a/b/c")
     assert not is_repo_id("a/")
     assert not is_repo_id("a/b\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://[zz]/m.pth",
+        "https://[zz]/org/name",
+        "org/name@\udcff",
+        "hf://org/name@main/\udcff.bin",
+        "hf://org/name/\udcff.bin",
+        "ms:org/name@\udcff",
+        "https://host.example/\udcff/m.pth",
+    ],
+)
+def test_what_is_no_address_and_no_text_is_refused(text):
+    with pytest.raises(ReferenceInvalid):
+        parse_reference(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["HTTPS://huggingface.co/org/name/tree/v2", "Https://host.example/m.pth", "HTTPS://modelscope.cn/models/a/b"],
+)
+def test_a_scheme_may_be_in_capitals(text):
+    scheme, _, rest = text.partition(":")
+    plain = parse_reference(f"{scheme.lower()}:{rest}")
+    assert parse_reference(text) == replace(plain, text=text)
