@@ -59,9 +59,9 @@ async def run_fetch(
         raise UsageError("--local-dir takes one REF", hint="use --include for several files of one repository")
     observer = harmless(observer)
     if settings.offline:
-        from chunkdl.pipeline.offline import fetch_offline  # noqa: PLC0415
+        from chunkdl.pipeline.beside import fetch_offline_beside  # noqa: PLC0415
 
-        return fetch_offline(references, options, settings, observer)
+        return await fetch_offline_beside(references, options, settings, observer)
     from chunkdl.pipeline.outcome import summed  # noqa: PLC0415  brings the HTTP client along
     from chunkdl.pipeline.reference import ReferenceRun  # noqa: PLC0415
     from chunkdl.pipeline.session import opened  # noqa: PLC0415

@@ -27,6 +27,7 @@ from chunkdl.at_work import at_work
 from chunkdl.errors import DiskFull, StoreBroken, StoreDenied
 from chunkdl.process_identity import stamp
 from chunkdl.sparse import data_extents
+from chunkdl.still_wanted import check_wanted
 
 if sys.platform != "win32":
     import fcntl
@@ -48,6 +49,9 @@ _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os,
 
 # Suffix of what is written before it is renamed; a file left by a killed process is known by it.
 NEW_SUFFIX = ".chunkdl-new"
+# What ``new_name`` adds at most: eight digits, and the two numbers of a stamp at their longest (2**32 processes, which
+# is more than any system has, and 2**64 ticks).
+NEW_NAME_BYTES = len(f".{8 * 'f'}.{8 * 'f'}-{2**32}-{2**64}{NEW_SUFFIX}")
 
 # Virus scanners and indexers hold a file for some tens of milliseconds: 10 tries from 5 ms, doubling
 # up to 0.5 s, wait 2.1 s together. pip and npm use the same order of time.
@@ -60,6 +64,8 @@ _SHARING_WINERRORS = frozenset({5, 32, 33})  # access denied, sharing violation,
 _FICLONE = 0x40049409
 # One buffer of a copy by hand: large enough that calls cost nothing, small beside the memory goal.
 _COPY_BYTES = 1 << 20
+# One call of the kernel's own copying, which cannot be stopped: half a second of a slow disk.
+_COPY_STEP_BYTES = 64 << 20
 
 
 @contextmanager
@@ -298,6 +304,21 @@ def write_atomically(path: Path, data: BytesLike) -> None:
         write_all(fd, data, 0)
 
 
+class SourceUnreadable(OSError):
+    """A copy failed where it reads: what was to be copied is broken or forbidden, the target as good as ever."""
+
+
+@contextmanager
+def reading_source() -> Iterator[None]:
+    """Tell failures of the source from those of the target; one that is not there stays ``FileNotFoundError``."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise SourceUnreadable(error.errno, error.strerror) from error
+
+
 class Means(StrEnum):
     """How a second name for the same bytes was made."""
 
@@ -306,53 +327,14 @@ class Means(StrEnum):
     COPIED = "copied"
 
 
-def _clone(src_fd: int, dst_fd: int) -> None:
+def share_blocks(src_fd: int, dst_fd: int) -> None:
     """Share the blocks of ``src_fd`` copy-on-write (btrfs, XFS, bcachefs); ``OSError`` where that is not offered."""
     if sys.platform != "linux":
         raise OSError(errno.ENOTSUP, "no reflinks here")
     fcntl.ioctl(dst_fd, _FICLONE, src_fd)
 
 
-def link_or_copy(
-    src: Path,
-    dst: Path,
-    *,
-    link: Callable[[Path, Path], None] = os.link,
-    clone: Callable[[int, int], None] = _clone,
-) -> Means:
-    """Give the bytes of ``src`` the name ``dst``: hard link, else reflink, else copy, in this order.
-
-    A link at ``src`` is resolved first, so that ``dst`` is never a link itself. ``dst`` appears
-    complete and synced. Raises ``FileExistsError`` if ``dst`` is taken, ``OSError`` if bytes cannot
-    be read or stored.
-    """
-    real = src.resolve(strict=True)
-    try:
-        link(real, dst)
-    except FileExistsError:
-        raise
-    except OSError:  # other volume, no hard links there, protected_hardlinks: each has the same remedy
-        return _copy_to(real, dst, clone)
-    return Means.LINKED
-
-
-def copy_file(src: Path, dst: Path, *, clone: Callable[[int, int], None] = _clone) -> Means:
-    """Give a copy of the bytes of ``src`` the name ``dst``: reflink, else copy, so that editing one spares the other.
-
-    Otherwise as ``link_or_copy``.
-    """
-    return _copy_to(src.resolve(strict=True), dst, clone)
-
-
-def _copy_to(src: Path, dst: Path, clone: Callable[[int, int], None]) -> Means:
-    with src.open("rb") as source, replacing(dst) as fd:
-        means = clone_or_copy(source.fileno(), fd, clone=clone)
-        if os.path.lexists(dst):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(dst))
-    return means
-
-
-def clone_or_copy(src_fd: int, dst_fd: int, *, clone: Callable[[int, int], None] = _clone) -> Means:
+def clone_or_copy(src_fd: int, dst_fd: int, *, clone: Callable[[int, int], None] = share_blocks) -> Means:
     """Make the empty file ``dst_fd`` equal to ``src_fd``, holes kept; works for unlinked files too."""
     with suppress(OSError):
         clone(src_fd, dst_fd)
@@ -367,15 +349,18 @@ def clone_or_copy(src_fd: int, dst_fd: int, *, clone: Callable[[int, int], None]
 def _copy_extent(src_fd: int, dst_fd: int, start: int, stop: int) -> None:
     with suppress(OSError, AttributeError):  # not offered here, or across these two file systems
         while start < stop:
-            copied = os.copy_file_range(src_fd, dst_fd, stop - start, start, start)
+            check_wanted()
+            copied = os.copy_file_range(src_fd, dst_fd, min(_COPY_STEP_BYTES, stop - start), start, start)
             if copied == 0:
                 break
             start += copied
     buffer = memoryview(bytearray(min(_COPY_BYTES, stop - start)))
     while start < stop:
-        got = read_into(src_fd, buffer[: stop - start], start)
+        check_wanted()
+        with reading_source():
+            got = read_into(src_fd, buffer[: stop - start], start)
         if got == 0:
-            raise OSError(errno.EIO, "the file became shorter while it was copied")
+            raise SourceUnreadable(errno.EIO, "the file became shorter while it was copied")
         write_all(dst_fd, buffer[:got], start)
         start += got
 

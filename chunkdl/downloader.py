@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from chunkdl.api import FetchOptions, lock_in, result_of
 from chunkdl.observe import ignore
 from chunkdl.pipeline.background import END_S, Background
-from chunkdl.pipeline.offline import fetch_offline
+from chunkdl.pipeline.beside import fetch_offline_beside
 from chunkdl.pipeline.watching import harmless
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Downloader:
         self, reference: str, options: FetchOptions, settings: Settings, observer: Observer
     ) -> FetchResult:
         if self._pool is None:
-            return result_of(fetch_offline([reference], options, settings, harmless(observer)))
+            return result_of(await fetch_offline_beside([reference], options, settings, harmless(observer)))
         return result_of(await self._pool.fetch(reference, options, settings, observer))
 
     def close(self, end_s: float = END_S) -> bool:
@@ -178,7 +178,8 @@ class Downloader:
 
     async def __aenter__(self) -> Self:
         """Open the pool beside this event loop."""
-        return await asyncio.to_thread(self.__enter__)
+        self._pool = await self._background.astart(self._opened)
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

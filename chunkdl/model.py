@@ -211,6 +211,7 @@ class Artifact:
     ``canonical_id`` is the hub's own id (a legacy name like ``bert-base-uncased`` is redirected);
     the cache folder is named after ``reference.repo_id`` all the same, because loaders look there. ``complete`` is
     False if ``files`` are only some of the commit's: then nothing may be concluded from what is not among them.
+    ``current`` is False if the authority says that the revision names another commit by now.
     """
 
     reference: Reference
@@ -219,6 +220,7 @@ class Artifact:
     files: tuple[RemoteFile, ...]
     authority: Authority
     complete: bool = True
+    current: bool = True
 
 
 class MirrorKind(StrEnum):

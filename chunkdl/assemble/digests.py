@@ -7,37 +7,19 @@ on a mismatch: that is repair's decision in ``transfer``.
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from chunkdl.disk import store_errors
 from chunkdl.model import MIB, Digest, DigestAlgorithm, Verified
+from chunkdl.still_wanted import check_wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 # One read of a local file. hashlib releases the GIL above 2 KiB; 1 MiB stays in the L2 cache and makes
 # the cost of a Python loop turn (about 1 us) vanish beside 0.6 ms of sha256.
 _READ_BYTES = MIB
-
-# Says whether the proof is still wanted; a thread asks what its own caller set, and nobody else's.
-_wanted: ContextVar[Callable[[], bool]] = ContextVar("wanted")
-
-
-class HashingStopped(Exception):
-    """The proof in the making is not wanted any more."""
-
-
-@contextmanager
-def while_wanted(wanted: Callable[[], bool]) -> Iterator[None]:
-    """Files hashed inside the block, in this thread, raise ``HashingStopped`` within a MiB once ``wanted`` says no."""
-    token = _wanted.set(wanted)
-    try:
-        yield
-    finally:
-        _wanted.reset(token)
 
 
 class ContentHasher:
@@ -101,12 +83,7 @@ def hash_file(path: Path, digest: Digest, size: int, on_bytes: Callable[[int], N
         hasher, buffer = ContentHasher(digest.algorithm, size), memoryview(bytearray(_READ_BYTES))
         while count := file.readinto(buffer):
             hasher.update(buffer[:count])
-            if not _wanted.get(_always)():
-                raise HashingStopped
+            check_wanted()
             if on_bytes is not None:
                 on_bytes(count)
     return hasher.prove(digest)
-
-
-def _always() -> bool:
-    return True

@@ -19,13 +19,14 @@ from chunkdl.assemble.local_inventory import take_folder_inventory
 from chunkdl.assemble.local_place import Adopted, FolderPlacer
 from chunkdl.assemble.local_record import doubted, look, regular
 from chunkdl.assemble.place import CACHEDIR_TAG, reuse_blob
-from chunkdl.assemble.snapshot import count_absent, record_tree, write_ref_of
+from chunkdl.assemble.snapshot import count_absent, moved_by_lock, record_tree, ref_of, write_ref_of
 from chunkdl.assemble.staging import put_file, sweep
 from chunkdl.assemble.weight_maps import check_weight_maps
 from chunkdl.at_work import at_work
-from chunkdl.disk import copy_file, store_errors
+from chunkdl.disk import store_errors
 from chunkdl.errors import StoreError
 from chunkdl.model import RemoteFile
+from chunkdl.second_name import copy_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -64,6 +65,7 @@ class FolderDestination:
         self._repo = repo
         self._clock = clock
         self._adopted: dict[str, Adopted] = {}
+        self._ref_before: str | None = None
         self._wrong: frozenset[Digest] = frozenset()
 
     @property
@@ -152,19 +154,21 @@ class FolderDestination:
         # The hub's client writes the ref in any case. Measured: one that names a commit which the cache does not
         # hold makes its scanner call the whole repository corrupt, and offline loads of an older commit fail.
         if self._repo.snapshot(artifact.commit).is_dir():
+            self._ref_before = ref_of(self._repo, artifact)
             with suppress(OSError):
                 write_ref_of(self._repo, artifact)
 
     def notices(self, artifact: Artifact) -> tuple[str, ...]:
-        """About a listing of the hub's client that the folder does not fulfil."""
+        """About a listing of the hub's client that the folder does not fulfil, and the cache's ref."""
+        moved = moved_by_lock(self._repo, artifact, self._ref_before)
         absent = count_absent(artifact, self._shown)
         if not absent or not self._folder.tree(artifact.commit).exists():
-            return ()
+            return moved
         told = (
             f"huggingface_hub's listing of this commit is in the folder, but {absent} of its files are not: offline, "
             "its snapshot_download without patterns will fail; --format all fetches the rest"
         )
-        return (told,)
+        return (told, *moved)
 
     def cached(self, revision: str | None) -> CachedSnapshot | None:
         """By the records in the folder."""

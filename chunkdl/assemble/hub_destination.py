@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from chunkdl.assemble.cached import CachedSnapshot, cached_snapshot
 from chunkdl.assemble.destination import ContentPaths
 from chunkdl.assemble.inventory import take_inventory
 from chunkdl.assemble.place import place_snapshot, placement_notices, prepare, reuse_blob
+from chunkdl.assemble.snapshot import ref_of
 from chunkdl.assemble.staging import sweep
 from chunkdl.at_work import at_work
 
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
     from chunkdl.model import Artifact, RemoteFile, Verified
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HubDestination:
-    """One repository's folder in a cache. Methods as ``Destination`` describes them."""
+    """One repository's folder in a cache, for one reference of one run. Methods as ``Destination`` describes them."""
 
     cache: HubCache
     repo: RepoFolder
     use_symlinks: bool
+    _ref_before: str | None = field(default=None, init=False)
 
     @property
     def root(self) -> Path:
@@ -61,13 +63,14 @@ class HubDestination:
 
     def place(self, artifact: Artifact, chosen: Sequence[RemoteFile]) -> Path:
         """The snapshot folder, then the ref; then what killed processes left half made goes."""
+        self._ref_before = ref_of(self.repo, artifact)
         folder = place_snapshot(self.repo, artifact, chosen, write_ref=True, use_symlinks=self.use_symlinks)
         sweep(self.repo.blobs)
         return folder
 
     def notices(self, artifact: Artifact) -> tuple[str, ...]:
         """About the tree and the ref."""
-        return placement_notices(self.repo, artifact)
+        return placement_notices(self.repo, artifact, self._ref_before)
 
     def cached(self, revision: str | None) -> CachedSnapshot | None:
         """Ref to commit to snapshot."""

@@ -18,8 +18,9 @@ from chunkdl.assemble.local_inventory import check_clear, is_proven
 from chunkdl.assemble.local_record import FileRecord, look, regular, write_record
 from chunkdl.assemble.names import check_names
 from chunkdl.assemble.staging import staging
-from chunkdl.disk import copy_file, fsync_folder, replace, store_errors
+from chunkdl.disk import fsync_folder, replace, store_errors
 from chunkdl.errors import StoreBroken
+from chunkdl.second_name import copy_file
 
 if TYPE_CHECKING:
     import os

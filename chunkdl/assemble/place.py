@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from chunkdl.assemble.digests import hash_file
 from chunkdl.assemble.snapshot import place_snapshot, placement_notices
 from chunkdl.assemble.staging import put_file, staging, write_new
-from chunkdl.disk import clone_or_copy, create_new, fsync_file, link_or_copy, replace, store_errors
+from chunkdl.disk import SourceUnreadable, clone_or_copy, create_new, fsync_file, replace, store_errors
 from chunkdl.errors import StoreBroken, StoreError
+from chunkdl.second_name import link_or_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +122,7 @@ def reuse_blob(
         with staging(blob_path.parent) as new:
             try:
                 take(src, new)
-            except FileNotFoundError:  # cleaned away since it was seen
+            except (FileNotFoundError, SourceUnreadable):  # cleaned away since it was seen, or on a bad sector
                 return None
             verified = _proof(new, digest, size, on_bytes)
             if verified is not None:

@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING
 
 from chunkdl.assemble.folders import make_folders, refuse_folder
 from chunkdl.assemble.staging import staging
-from chunkdl.disk import fsync_folder, link_or_copy, replace
+from chunkdl.disk import fsync_folder, replace
 from chunkdl.errors import StoreBroken
+from chunkdl.second_name import link_or_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import ExitStack
 
     from chunkdl.assemble.layout import RepoFolder
-    from chunkdl.model import RemoteFile
+    from chunkdl.model import Digest, RemoteFile
 
 # How file systems say that they know no links: FAT and exFAT EPERM, SMB and FUSE the others.
 _NO_SYMLINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -39,6 +40,7 @@ class Pointers:
         self._repo = repo
         self._commit = commit
         self._use_symlinks = use_symlinks
+        self._linked: set[str] | None = None
         self._touched: dict[Path, None] = {}  # folders with new names, in order
 
     def stands(self, file: RemoteFile) -> bool:
@@ -59,16 +61,21 @@ class Pointers:
     def place(self, files: Sequence[RemoteFile], undo: ExitStack) -> None:
         """Make the entries of ``files`` and sync each folder once; ``undo`` learns how to take all back."""
         uses = Counter(each.digest for each in files)
-        kept = set() if self._use_symlinks else _linked_names(self._repo)
         for each in files:
             self._check_blob(each)
             pointer = self._make_folder(each.path, undo)
             uses[each.digest] -= 1
             if not (self._use_symlinks and self._link(each, pointer, undo)):
-                self._real_file(each, pointer, undo, move=not uses[each.digest] and each.digest.hex not in kept)
+                self._real_file(each, pointer, undo, move=not uses[each.digest] and not self._is_linked(each.digest))
             self._touched[pointer.parent] = None
         for folder in self._touched:
             fsync_folder(folder)
+
+    def _is_linked(self, digest: Digest) -> bool:
+        """True if a link leads to the blob, which must therefore stay; found out when links have ceased to be made."""
+        if self._linked is None:
+            self._linked = _linked_names(self._repo)
+        return digest.hex in self._linked
 
     def _check_blob(self, file: RemoteFile) -> None:
         content = _stat(self._repo.blob(file.digest))

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 DEFAULT_REVISION = "main"
 
 # Loaders act on trees and gaps without asking anybody: only a listing that came from the origin
-# itself, or was recorded in a lock, may become one.
+# itself, or was recorded in a lock, may become one; and a ref that is there may be newer than what
+# anybody else knows.
 _RECORDING = frozenset({AuthorityKind.LOCK, AuthorityKind.ORIGIN})
 
 
@@ -49,8 +50,8 @@ def place_snapshot(
         repo: where; prepared, with every chosen blob in place (or its real file in the snapshot).
         artifact: whose commit, listing and authority count.
         chosen: the files to show; what else stands in the snapshot stays.
-        write_ref: False to leave refs alone. A 40-hex revision never gets one, and one that exists is
-            not moved on the word of mirrors alone.
+        write_ref: False to leave refs alone. A 40-hex revision never gets one, and only the origin's word of this
+            run, or a lock, moves one that exists.
         use_symlinks: False for real files (``HF_HUB_DISABLE_SYMLINKS``): a blob that nothing else
             needs is moved, any other is copied.
 
@@ -74,8 +75,11 @@ def place_snapshot(
     return snapshot
 
 
-def placement_notices(repo: RepoFolder, artifact: Artifact) -> tuple[str, ...]:
-    """What a user should know about the cache after placement, one line each; reads only."""
+def placement_notices(repo: RepoFolder, artifact: Artifact, before: str | None = None) -> tuple[str, ...]:
+    """What a user should know about the cache after placement, one line each; reads only.
+
+    ``before`` is what the ref said until then.
+    """
     notices = []
     absent = count_absent(artifact, _shown(repo, artifact))
     if absent and repo.tree(artifact.commit).exists():
@@ -84,10 +88,25 @@ def placement_notices(repo: RepoFolder, artifact: Artifact) -> tuple[str, ...]:
             "transformers may not find named chat templates; --format all fetches the rest"
         )
     revision = artifact.reference.revision or DEFAULT_REVISION
-    current = None if is_commit(revision) else read_ref(repo, revision)
+    current = ref_of(repo, artifact)
     if current is not None and current != artifact.commit:
         notices.append(f'the cache\'s {revision} stays at {current}: load with revision="{artifact.commit}"')
-    return tuple(notices)
+    return (*notices, *moved_by_lock(repo, artifact, before))
+
+
+def moved_by_lock(repo: RepoFolder, artifact: Artifact, before: str | None) -> tuple[str, ...]:
+    """What to say of a ref that named ``before`` and names the artifact's commit now, if a lock did that."""
+    stood = before is None or before.strip() == artifact.commit
+    if stood or artifact.authority.kind is not AuthorityKind.LOCK or ref_of(repo, artifact) != artifact.commit:
+        return ()
+    revision = artifact.reference.revision or DEFAULT_REVISION
+    return (f"the cache's {revision} was at {before} and is now where the lock has it, at {artifact.commit}",)
+
+
+def ref_of(repo: RepoFolder, artifact: Artifact) -> str | None:
+    """What the ref of the artifact's revision says; None if there is none, or the revision is a commit."""
+    revision = artifact.reference.revision or DEFAULT_REVISION
+    return None if is_commit(revision) else read_ref(repo, revision)
 
 
 def read_ref(repo: RepoFolder, revision: str) -> str | None:
@@ -157,8 +176,9 @@ def _mark_absent(marker: Path) -> None:
 def write_ref_of(repo: RepoFolder, artifact: Artifact, written: Callable[[], object] | None = None) -> None:
     """Let the artifact's revision name its commit, which the cache must hold; ``OSError`` if it cannot be written.
 
-    A 40-hex revision gets no ref, and one that exists is not moved on the word of mirrors alone. ``written`` is
-    called when the ref has its new text, before that is synced: what it names must then stay, even if the sync fails.
+    A 40-hex revision gets no ref. One that exists is moved by a lock, and by the origin if it says now that the
+    revision is this commit; never on the word of mirrors or of an earlier run. ``written`` is called when the ref has
+    its new text, before that is synced: what it names must then stay, even if the sync fails.
     """
     revision = artifact.reference.revision or DEFAULT_REVISION
     if is_commit(revision):
@@ -167,7 +187,7 @@ def write_ref_of(repo: RepoFolder, artifact: Artifact, written: Callable[[], obj
     if current == artifact.commit:
         return
     moves = current is not None and current.strip() != artifact.commit
-    if moves and artifact.authority.kind is AuthorityKind.MIRRORS:
+    if moves and not (artifact.authority.kind in _RECORDING and artifact.current):
         return
     ref = repo.ref(revision)
     ref.parent.mkdir(parents=True, exist_ok=True)

@@ -22,9 +22,10 @@ from chunkdl.assemble.local_folder import PROVEN_SUFFIX
 from chunkdl.assemble.place import reuse_blob
 from chunkdl.assemble.staging import sweep
 from chunkdl.core.planner import Inventory
-from chunkdl.disk import copy_file, free_bytes, fsync_folder, replace, store_errors
+from chunkdl.disk import NEW_NAME_BYTES, free_bytes, fsync_folder, replace, store_errors
 from chunkdl.errors import PlacementRefused, StoreBroken, StoreError
 from chunkdl.model import Digest, DigestAlgorithm, RemoteFile, Strength, Verified
+from chunkdl.second_name import copy_file
 
 if TYPE_CHECKING:
     import os
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
     from chunkdl.core.planner import PlannedContent
     from chunkdl.model import Artifact
 
-# NAME_MAX less a dot on each side of 64 digits and the longest of our suffixes, with room for the hub's.
-_LONGEST_STEM_BYTES = 255 - 64 - 2 - 24
+# A file's own name in ours: NAME_MAX less a dot on each side of it, 64 digits, the longest of our suffixes, the
+# number of a take-over, and what is added while a file is being made.
+_SUFFIX_BYTES = max(map(len, (PART_SUFFIX, JOURNAL_SUFFIX, OWNER_SUFFIX, PROVEN_SUFFIX)))
+_LONGEST_STEM_BYTES = 255 - 2 - 64 - _SUFFIX_BYTES - len(f".{10**6}") - NEW_NAME_BYTES
 
 
 class TorchDestination:

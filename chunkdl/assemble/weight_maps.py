@@ -30,7 +30,7 @@ def check_weight_maps(files: Sequence[RemoteFile], found_at: Callable[[RemoteFil
         StoreError: an index cannot be read.
     """
     for file in files:
-        if is_index(file.path) and (path := found_at(file)).exists():
+        if is_index(file.path, file.size) and (path := found_at(file)).exists():
             read_index(file.path, file.size, path)
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chunkdl.errors import ChunkdlError
@@ -36,27 +37,57 @@ class Background:
         self._thread: threading.Thread | None = None
 
     def start(self, resource: Callable[[], AbstractAsyncContextManager[R]]) -> R:
-        """Open ``resource`` in the thread and return what it yields; raises what opening raises."""
+        """Open ``resource`` in the thread and return what it yields; raises what opening raises.
+
+        Whoever is interrupted meanwhile leaves nothing open.
+        """
+        opened = self._begin(resource)
+        try:
+            return opened.result()
+        except BaseException:
+            self._forgo(opened)
+            raise
+
+    async def astart(self, resource: Callable[[], AbstractAsyncContextManager[R]]) -> R:
+        """The same without holding up the running loop."""
+        opened = self._begin(resource)
+        try:
+            return await asyncio.wrap_future(opened)
+        except BaseException:
+            self._forgo(opened)
+            raise
+
+    def _begin(self, resource: Callable[[], AbstractAsyncContextManager[R]]) -> Future[R]:
         opened: Future[R] = Future()
         self._thread = threading.Thread(target=self._run, args=(resource, opened), name=self._name, daemon=True)
         self._thread.start()
-        return opened.result()
+        return opened
+
+    def _forgo(self, opened: Future[R]) -> None:
+        """Nobody will have what is being opened: the thread closes it as soon as it is open, or now."""
+        if not opened.cancel():
+            self.stop(0.0)
 
     def _run(self, resource: Callable[[], AbstractAsyncContextManager[R]], opened: Future[R]) -> None:
         try:
             asyncio.run(self._live(resource, opened))
         except BaseException as error:
             self._loop = None
+            if opened.cancelled():
+                return  # and its failure with it
             if opened.done():
                 raise  # told by threading.excepthook: a bug, and whoever calls us finds the loop gone
-            opened.set_exception(error)
+            with suppress(InvalidStateError):  # cancelled this very moment
+                opened.set_exception(error)
 
     async def _live(self, resource: Callable[[], AbstractAsyncContextManager[R]], opened: Future[R]) -> None:
         self._leave = asyncio.Event()
         async with resource() as value:
             self._loop = asyncio.get_running_loop()
-            opened.set_result(value)
-            await self._leave.wait()
+            if opened.set_running_or_notify_cancel():
+                opened.set_result(value)
+                await self._leave.wait()
+            self._loop = None
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Begin ``work`` in the thread; cancelling the future cancels it there.

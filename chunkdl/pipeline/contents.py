@@ -7,23 +7,24 @@ content are one step (``commit``); links and refs come later, when all contents 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chunkdl.assemble.digests import ContentHasher, HashingStopped, hash_bytes, while_wanted
+from chunkdl.assemble.digests import hash_bytes
 from chunkdl.assemble.place import place_small
 from chunkdl.core.planner import Action
-from chunkdl.errors import IntegrityError, StoreBroken, StoreError
+from chunkdl.errors import IntegrityError, StoreBroken
 from chunkdl.identify.sources import source_of
 from chunkdl.model import RemoteFile
 from chunkdl.observe import FilePlaced
+from chunkdl.pipeline.beside import beside
 from chunkdl.pipeline.indexes import holds_index, judge_indexes
-from chunkdl.pipeline.large import LargeContent
-from chunkdl.transfer.content import Content, Identity
+from chunkdl.pipeline.large import LargeContent, hasher_of, identity_of
+from chunkdl.pipeline.outcome import strength_of
+from chunkdl.transfer.content import Content
 from chunkdl.transfer.memory_part import SMALL_BYTES, MemoryPart
 from chunkdl.transfer.threads import settled
 
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from chunkdl.identify.sources import MirrorCoverage
     from chunkdl.model import Artifact, Digest, Source, Verified
     from chunkdl.pipeline.session import Session
+
+# Of contents that are there, so many are remembered by a session: 10 MB, and more files than a repository's listing
+# usually has, so that two references with the same files still meet.
+ARRIVALS_KEPT = 1 << 14
 
 
 class Supply:
@@ -118,17 +123,20 @@ class Supply:
         if not planned.digest.names_content and planned.digest not in self.proofs:
             await self._prove_again(planned)
         for path in planned.paths:
-            text, verified = self._artifact.reference.text, planned.digest.strength.value
-            self._session.observer(FilePlaced(text, path, planned.size, came_from, verified))
+            text, proven = self._artifact.reference.text, strength_of(planned.digest, came_from, self.proofs)
+            self._session.observer(FilePlaced(text, path, planned.size, came_from, proven.value))
         return came_from
 
     async def _get_once(self, planned: PlannedContent) -> str:
         """Of several references of a run that want the same bytes, one gets them and the others take them from it."""
-        arriving, twin = self._session.arriving, None
-        while twin is None and planned.digest in arriving:  # again if it failed: maybe another tries by now
-            twin = await asyncio.shield(arriving[planned.digest])
-        if twin is not None and await self._reuse(twin, planned):
-            return "cache"
+        arriving = self._session.arriving
+        while (other := arriving.get(planned.digest)) is not None:  # again if it failed: maybe another tries by now
+            twin = await asyncio.shield(other)
+            if twin is not None and await self._reuse(twin, planned):
+                return "cache"
+            if arriving.get(planned.digest) is other:  # what it brought went away: we are the one, and others see it
+                del arriving[planned.digest]
+        _forget_oldest(arriving)
         arrived = arriving[planned.digest] = asyncio.get_running_loop().create_future()
         try:
             came_from = await self._get(planned)
@@ -151,33 +159,19 @@ class Supply:
         return "network"
 
     async def _reuse(self, source: Path, planned: PlannedContent) -> bool:
-        proof = await self._hashed_over(source, planned)
+        proof = await self._taken_over(source, planned)
         if proof is not None:
             self.proofs[planned.digest] = proof
             self._session.engine.tally.present(1, planned.size)
             await LargeContent(self._session, self._destination, planned).tidy()
         return proof is not None
 
-    async def _hashed_over(self, source: Path, planned: PlannedContent) -> Verified | None:
-        """Cancelled, it is over within a moment: a thread that went on for 50 GB would hold up the process's end."""
-        threads, gone = self._session.threads, threading.Event()
-        hashing = threads.submit(threads.hash, self._take_over, source, planned, gone)
-        try:
-            return await asyncio.shield(hashing)
-        except asyncio.CancelledError:
-            gone.set()
-            with suppress(HashingStopped, StoreError):
-                await settled(hashing)
-            raise
-
-    def _take_over(self, source: Path, planned: PlannedContent, gone: threading.Event) -> Verified | None:
-        with while_wanted(lambda: not gone.is_set()):
-            return self._destination.reuse(source, planned)
+    async def _taken_over(self, source: Path, planned: PlannedContent) -> Verified | None:
+        return await beside(self._session.threads.hash, partial(self._destination.reuse, source, planned))
 
     async def _prove_again(self, planned: PlannedContent) -> None:
         """Another process brought it, and its digest does not say what that is."""
-        threads, blob = self._session.threads, self._destination.paths_of(planned).blob
-        proof = await threads.submit(threads.hash, self._destination.reuse, blob, planned)
+        proof = await self._taken_over(self._destination.paths_of(planned).blob, planned)
         if proof is None:
             raise StoreBroken(f"{planned.paths[0]} went away before it was placed", hint="run the same command again")
         self.proofs[planned.digest] = proof
@@ -232,6 +226,15 @@ class Supply:
         return replace(source, mirror=self._session.introduced(source.mirror))
 
 
+def _forget_oldest(arriving: dict[Digest, asyncio.Future[Path | None]]) -> None:
+    """A pool may live for months, and what came long ago is found on the disk."""
+    while len(arriving) >= ARRIVALS_KEPT:
+        oldest, arrived = next(iter(arriving.items()))
+        if not arrived.done():
+            break
+        del arriving[oldest]
+
+
 def _fetched(content: Content) -> int:
     return max(0, content.stored.total - content.claimed_bytes)
 
@@ -241,13 +244,3 @@ def _by_host(content: Content) -> Counter[str]:
     for piece in content.provenance:
         found[piece.host] += len(piece.range)
     return found
-
-
-def identity_of(planned: PlannedContent) -> Identity:
-    """What the engine is told about a planned content."""
-    return Identity(planned.digest, planned.size, planned.segment_bytes, planned.paths[0])
-
-
-def hasher_of(planned: PlannedContent) -> ContentHasher:
-    """A fresh hasher for a planned content."""
-    return ContentHasher(planned.digest.algorithm, planned.size)

@@ -71,5 +71,6 @@ def checkpoint_folder(checkpoint: Checkpoint, settings: Settings) -> Path:
 
 
 def named_by(reference: Reference, folder: Path) -> Path:
-    """What the reference names in the folder that shows it: the folder, or one file."""
-    return inside(folder, reference.path) if reference.path else folder
+    """What the reference names in the folder that shows it: the folder, one inside it, or one file."""
+    path = (reference.path or "").strip("/")  # that of a folder ends with a slash
+    return inside(folder, path) if path else folder

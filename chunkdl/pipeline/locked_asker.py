@@ -52,7 +52,9 @@ class LockedAsker:
     async def identify(self, told: Collection[str]) -> Identified:  # noqa: ARG002  others were told the same
         """As it was locked; the origin is a source of bytes like any other."""
         settings, locked = self._session.settings, self._locked
-        heard = hearing.once_seen(settings, locked.reference, private=not locked.public, gated=False)
+        heard = hearing.once_seen(
+            settings, locked.reference, locked.canonical_id, private=not locked.public, gated=False
+        )
         source = MirrorCoverage(settings.origin, has_commit=True)
         return Identified(locked.artifact(self._where), (source,), heard, (self._notice(),))
 

@@ -7,6 +7,7 @@ all, is filled from the cache.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from chunkdl.assemble.digests import hash_bytes
 from chunkdl.assemble.place import place_small
 from chunkdl.core.planner import Action, check_space, make_plan
 from chunkdl.errors import ArtifactNotFound, ChunkdlError, OfflineMiss
-from chunkdl.model import Artifact, Authority, AuthorityKind, Hub
+from chunkdl.identify.known import Known
+from chunkdl.model import Artifact, Authority, AuthorityKind, Digest, DigestAlgorithm, Hub, RemoteFile
 from chunkdl.observe import ReferencePlaced, ReferencePlanned
 from chunkdl.pipeline.checkpoint_offline import find_checkpoint
 from chunkdl.pipeline.destinations import destination_of, hub_of, named_by
@@ -101,17 +103,30 @@ class _Lookup:
         return found_offline(self._text, self._reference, cached.commit, selection.chosen, path)
 
     def _artifact(self, cached: CachedSnapshot) -> Artifact:
-        files = cached.listing if cached.listing is not None else cached.known
+        files = self._files(cached)
         authority = Authority(AuthorityKind.LAST_KNOWN, str(self._settings.cache_dir), authenticated=False)
         return Artifact(self._reference, self._reference.repo_id, cached.commit, files, authority)
+
+    def _files(self, cached: CachedSnapshot) -> tuple[RemoteFile, ...]:
+        """What there is to choose from: the commit's files, or, where nobody wrote those down, what is shown of it.
+
+        A link says by its blob's name what it shows; of a real file only an earlier fetch of ours may know.
+        """
+        if cached.listing is not None:
+            return cached.listing
+        known = {each.path: each for each in cached.known}
+        real = [path for path in cached.files if path not in known and not (cached.path / path).is_symlink()]
+        listed = Known.of(self._settings).listed(self._reference, cached.commit) if real else ()
+        known |= {each.path: each for each in listed if each.path in real and cached.files[each.path] == each.size}
+        unnamed = {path: _unnamed(cached, path) for path in real if path not in known}
+        return tuple(file for _, file in sorted((known | unnamed).items()))
 
     def _selection(self, cached: CachedSnapshot | None) -> Selection:
         if cached is None:
             where = "the folder" if self._settings.local_dir is not None else "the cache"
             raise self._miss(f"it is not in {where}")
         try:
-            files = cached.listing if cached.listing is not None else cached.known
-            selection = select_with(self._reference, files, self._options)
+            selection = select_with(self._reference, self._files(cached), self._options)
         except ArtifactNotFound as error:
             raise self._miss(error.message) from error
         missing = cached.missing(selection.chosen)
@@ -138,6 +153,8 @@ class _Lookup:
     def _take(self, destination: Destination, content: PlannedContent) -> None:
         if content.action is Action.PRESENT:
             return
+        if content.digest.algorithm is DigestAlgorithm.UNPROVEN:
+            raise self._miss(f"nothing says what the cache's {content.paths[0]} must be")
         empty = hash_bytes(b"", content.digest) if content.action is Action.EMPTY else None
         if empty is not None:
             place_small(b"", empty, destination.paths_of(content).blob)
@@ -150,3 +167,9 @@ class _Lookup:
             f"{self._reference.repo_id}: {what}, and {because} forbids asking anybody",
             hint=f"pass --online, or unset {because}" if because != "--offline" else "run it once without --offline",
         )
+
+
+def _unnamed(cached: CachedSnapshot, path: str) -> RemoteFile:
+    """A real file that only its place speaks for: as good as a load from there, and no digest of anything."""
+    name = hashlib.sha256(f"{cached.commit}/{path}".encode()).hexdigest()
+    return RemoteFile(path, cached.files[path], Digest(DigestAlgorithm.UNPROVEN, name))

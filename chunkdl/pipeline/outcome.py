@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from chunkdl.core.planner import Action
 from chunkdl.http.redirects import host_of
 from chunkdl.model import AuthorityKind, Strength
 from chunkdl.report import ErrorReport, FileReport, HostReport, LeftOut, ReferenceReport, Report, Totals
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from chunkdl.core.host_view import HostView
     from chunkdl.core.planner import Plan
-    from chunkdl.core.scheduler import HostView
     from chunkdl.errors import ChunkdlError
     from chunkdl.model import Digest, Reference, RemoteFile, Verified
     from chunkdl.pipeline.session import Session
@@ -30,20 +29,21 @@ def failed(text: str, error: ChunkdlError) -> ReferenceReport:
     return ReferenceReport(text, ok=False, exit_code=error.exit_code, error=parts, cause=error)
 
 
+def strength_of(digest: Digest, came_from: str, proofs: Mapping[Digest, Verified]) -> Strength:
+    """What this run proved of a content. One that was here, and that we did not hash, is known by name and size."""
+    return digest.strength if came_from != "cache" or digest in proofs else Strength.SIZE
+
+
 def placed(
-    text: str, plan: Plan, path: Path, came_from: Mapping[str, str], proofs: Mapping[Digest, Verified] | None = None
+    text: str, plan: Plan, path: Path, came_from: Mapping[str, str], proofs: Mapping[Digest, Verified]
 ) -> ReferenceReport:
     """A reference that is where loaders look; ``came_from`` maps a path to network, partial or cache.
 
     ``proofs`` say by a listing's digest what the bytes turned out to be, where that digest says less.
-    What was there before is reported with strength *size*: its name claims the digest, only its length was checked.
     """
-    present = {each for content in plan.contents if content.action is Action.PRESENT for each in content.paths}
-    files = [
-        _file(each, Strength.SIZE if each.path in present else each.digest.strength, came_from[each.path])
-        for each in plan.chosen
-    ]
-    whole = {each.path: proofs[each.digest].digest for each in plan.chosen if proofs and each.digest in proofs}
+    sources = [(each, came_from[each.path]) for each in plan.chosen]
+    files = [_file(each, strength_of(each.digest, source, proofs), source) for each, source in sources]
+    whole = {each.path: proofs[each.digest].digest for each in plan.chosen if each.digest in proofs}
     files = [replace(each, digest=str(whole.get(each.path, each.digest))) for each in files]
     return _success(text, plan, str(path), files)
 
@@ -113,12 +113,12 @@ def summed(results: Sequence[ReferenceReport], session: Session, wall_s: float) 
     return Report(tuple(results), totals, _hosts(session), tuple(session.notices))
 
 
-def of_call(result: ReferenceReport, session: Session, wall_s: float) -> Report:
-    """One call of many over one session. Fetched is what its own files took; the hosts are those of all calls."""
+def of_call(result: ReferenceReport, session: Session, wall_s: float, fetched_bytes: int) -> Report:
+    """One call of many over one session, which brought ``fetched_bytes``; the hosts are those of all calls."""
     total = sum(each.size for each in result.files)
-    fetched = sum(each.size for each in result.files if each.source != "cache")
-    rate = round(fetched / wall_s, 1) if wall_s > 0 else 0.0
-    totals = Totals(total, fetched, total - fetched, wall_s=round(wall_s, 3), goodput_bytes_per_s=rate)
+    rate = round(fetched_bytes / wall_s, 1) if wall_s > 0 else 0.0
+    reused = max(0, total - fetched_bytes)
+    totals = Totals(total, fetched_bytes, reused, wall_s=round(wall_s, 3), goodput_bytes_per_s=rate)
     return Report((result,), totals, _hosts(session), tuple(session.notices))
 
 

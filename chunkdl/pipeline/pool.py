@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from chunkdl.errors import UsageError
 from chunkdl.observe import Progress
-from chunkdl.pipeline.offline import fetch_offline
+from chunkdl.pipeline.beside import fetch_offline_beside
 from chunkdl.pipeline.outcome import of_call
 from chunkdl.pipeline.reference import ReferenceRun
 from chunkdl.pipeline.session import opened
@@ -78,7 +78,7 @@ class Pool:
             how: what else is said.
         """
         if settings.offline:
-            return fetch_offline([reference], options, settings, harmless(observer))
+            return await fetch_offline_beside([reference], options, settings, harmless(observer))
 
         async def work(tell: Observer) -> Report:
             return await self._run(reference, options, settings, tell, how)
@@ -110,7 +110,7 @@ class Pool:
             self._audience.remove(tell)
         if isinstance(result, Exception):
             raise result
-        return of_call(result, view, time.monotonic() - began)
+        return of_call(result, view, time.monotonic() - began, run.fetched_bytes)
 
 
 async def _outcome(run: ReferenceRun) -> ReferenceReport | Exception:

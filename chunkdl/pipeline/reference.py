@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chunkdl.core.planner import Action, check_space, make_plan
 from chunkdl.errors import ChunkdlError
+from chunkdl.identify.sources import MirrorCoverage
 from chunkdl.model import AuthorityKind
 from chunkdl.observe import Notice, ReferencePlaced, ReferencePlanned
 from chunkdl.pipeline.askers import asker_of
@@ -25,13 +26,12 @@ from chunkdl.pipeline.wanted import parse_with, select_with
 from chunkdl.transfer.threads import settled
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from chunkdl.assemble.destination import Destination
     from chunkdl.core.planner import Plan
     from chunkdl.identify.authority import Identified
-    from chunkdl.identify.sources import MirrorCoverage
     from chunkdl.model import Artifact, Reference
     from chunkdl.pipeline.askers import Asker
     from chunkdl.pipeline.session import Session
@@ -51,6 +51,7 @@ class ReferenceRun:
         self._asker = asker
         self._supply: Supply | None = None
         self._late: list[MirrorCoverage] = []
+        self._offered = asyncio.Event()
         self._asking: asyncio.Task[None] | None = None
 
     async def run(self) -> ReferenceReport:
@@ -92,6 +93,8 @@ class ReferenceRun:
             return planned(self._text, plan)
         confirming = self._ask_beside(identified, plan, asker)
         try:
+            if not any(each.useful for each in identified.sources):
+                await self._first_offer([each for each in (self._asking, confirming) if each is not None])
             came_from = await self._transfer(identified, plan, destination)
             if confirming is not None:
                 plan = replace(plan, artifact=await self._confirmed(plan.artifact, confirming, asker))
@@ -120,11 +123,39 @@ class ReferenceRun:
         """What need not hold up the first byte: which other mirrors hold the commit, and a silent origin's word."""
         session, artifact = self._session, identified.artifact
         if identified.to_ask and any(content.action is not Action.PRESENT for content in plan.contents):
-            asking = asker.ask_mirrors(artifact, identified.to_ask, self._covered)
+            asking = session.engine.expecting(lambda: asker.ask_mirrors(artifact, identified.to_ask, self._covered))
             self._asking = session.engine.spawn(asking, f"mirrors of {self._text}")
         if not identified.confirm:
             return None
-        return session.engine.spawn(_verdict(asker, artifact), f"confirm {self._text}")
+        verdict = session.engine.expecting(lambda: self._verdict(asker, artifact))
+        return session.engine.spawn(verdict, f"confirm {self._text}")
+
+    async def _verdict(self, asker: Asker, artifact: Artifact) -> Artifact | ChunkdlError | None:
+        """What a better authority says, an objection as a value: the transfer goes on until it is looked at.
+
+        An origin that lists just this is from then on a source of bytes as well.
+        """
+        try:
+            authentic = await asker.confirm(artifact)
+        except ChunkdlError as error:
+            return error
+        if authentic is not None:
+            self._covered(MirrorCoverage(self._session.settings.origin, has_commit=True))
+        return authentic
+
+    async def _first_offer(self, beside: Sequence[asyncio.Task[Any]]) -> None:
+        """Nobody is known to hold anything: a transfer would give up before a far mirror has listed its first page."""
+        offered = self._session.engine.spawn(self._offered.wait(), f"first offer for {self._text}")
+        waiting: set[asyncio.Task[Any]] = set(beside)
+        try:
+            async with asyncio.timeout(self._session.settings.metadata_s):
+                while waiting and not offered.done():
+                    done, _ = await asyncio.wait({offered, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+                    waiting -= done
+        except TimeoutError:
+            pass  # the transfer says who is missing
+        finally:
+            offered.cancel()
 
     async def _confirmed(
         self, artifact: Artifact, confirming: asyncio.Task[Artifact | ChunkdlError | None], asker: Asker
@@ -145,6 +176,8 @@ class ReferenceRun:
         """A mirror answered whether it has the commit, maybe long after transfer began."""
         self._note_lag(coverage)
         self._late.append(coverage)
+        if coverage.useful:
+            self._offered.set()
         if self._supply is not None:
             self._supply.cover(coverage)
 
@@ -194,11 +227,3 @@ class ReferenceRun:
         for message in await threads.submit(threads.sync, destination.notices, artifact):
             self._session.notice(Notice("placement", message))
         return named_by(artifact.reference, folder)
-
-
-async def _verdict(asker: Asker, artifact: Artifact) -> Artifact | ChunkdlError | None:
-    """What a better authority says, an objection as a value: the transfer goes on until it is looked at."""
-    try:
-        return await asker.confirm(artifact)
-    except ChunkdlError as error:
-        return error

@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from chunkdl.identify.sources import MirrorCoverage
 from chunkdl.pipeline.askers import asker_of
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from chunkdl.identify.authority import Identified
     from chunkdl.identify.known import Known
-    from chunkdl.identify.sources import MirrorCoverage
     from chunkdl.model import Artifact, Mirror, Reference
     from chunkdl.pipeline.askers import Asker
     from chunkdl.pipeline.session import Session
@@ -78,7 +78,9 @@ class Identity:
                 return found.artifact
             confirmed = await self._asker.confirm(found.artifact)
             if confirmed is not None:
-                self._identified = replace(found, artifact=confirmed, confirm=False)
+                origin = MirrorCoverage(self._session.settings.origin, has_commit=True)
+                others = (each for each in found.sources if each.mirror.name != origin.mirror.name)
+                self._identified = replace(found, artifact=confirmed, sources=(origin, *others), confirm=False)
             return confirmed
 
 

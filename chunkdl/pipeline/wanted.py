@@ -9,6 +9,7 @@ from chunkdl.core.selection import Selection, found_among, select
 from chunkdl.errors import PolicyRefused, UsageError
 from chunkdl.identify.references import parse_reference
 from chunkdl.model import RepoType
+from chunkdl.spelling import spell_reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +33,12 @@ def parse_with(text: str, options: FetchOptions) -> Reference:
     if options.revision is None:
         return reference
     if reference.hub.names_files:
-        raise UsageError(f"{text} has no revisions, and {options.revision} is asked for", hint="leave --revision out")
+        what = spell_reference(text)
+        raise UsageError(f"{what} has no revisions, and {options.revision} is asked for", hint="leave --revision out")
     if reference.revision not in {None, options.revision}:
         raise UsageError(
-            f"{text} names revision {reference.revision}, --revision says {options.revision}", hint="keep one of them"
+            f"{spell_reference(text)} names revision {reference.revision}, --revision says {options.revision}",
+            hint="keep one of them",
         )
     return replace(reference, revision=options.revision)
 
@@ -46,7 +49,7 @@ def _locked_reference(lock: Lock, text: str, revision: str | None) -> Reference:
     if typed not in {None, locked.reference.revision, locked.commit}:
         held = locked.reference.revision or "the default revision"
         raise PolicyRefused(
-            f"{text}: {lock.where} fixes {held} at {locked.commit}, not {typed}",
+            f"{spell_reference(text)}: {lock.where} fixes {held} at {locked.commit}, not {typed}",
             hint="leave the revision out, or lock that one",
         )
     return replace(locked.reference, text=text)
@@ -60,8 +63,9 @@ def locked_in(lock: Lock, text: str) -> LockedArtifact:
     """
     locked = lock.of(text) or lock.like(parse_reference(text))
     if locked is None:
-        there = ", ".join(each.ref for each in lock.artifacts[:8]) or "nothing"
-        raise UsageError(f"{text} is not in {lock.where}, which has {there}", hint=f"chunkdl lock {text}")
+        there = ", ".join(spell_reference(each.ref) for each in lock.artifacts[:8]) or "nothing"
+        what = spell_reference(text)
+        raise UsageError(f"{what} is not in {lock.where}, which has {there}", hint=f"chunkdl lock {what}")
     return locked
 
 

@@ -5,12 +5,15 @@ import fcntl
 import os
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
 from chunkdl import disk
 from chunkdl.disk import Means, store_errors
 from chunkdl.errors import DiskFull, StoreBroken, StoreDenied
+from chunkdl.second_name import copy_file, link_or_copy
+from chunkdl.still_wanted import NotWanted, while_wanted
 
 
 def one_byte_writes(fd, view, offset):
@@ -158,13 +161,13 @@ def _pretend_to_clone(src_fd, dst_fd):
 def test_a_second_name_by_link_reflink_or_copy(tmp_path, how, means):
     (tmp_path / "store").write_bytes(b"payload")
     (tmp_path / "src").symlink_to("store")
-    assert disk.link_or_copy(tmp_path / "src", tmp_path / "dst", **how) is means
+    assert link_or_copy(tmp_path / "src", tmp_path / "dst", **how) is means
     assert (tmp_path / "dst").read_bytes() == b"payload"
     assert not (tmp_path / "dst").is_symlink()
     assert ((tmp_path / "dst").samefile(tmp_path / "store")) == (means is Means.LINKED)
     (tmp_path / "store").write_bytes(b"another")
     with pytest.raises(FileExistsError):
-        disk.link_or_copy(tmp_path / "store", tmp_path / "dst", **how)
+        link_or_copy(tmp_path / "store", tmp_path / "dst", **how)
     assert (tmp_path / "dst").read_bytes() == (b"another" if means is Means.LINKED else b"payload")
     assert names(tmp_path) == ["dst", "src", "store"]
 
@@ -172,9 +175,9 @@ def test_a_second_name_by_link_reflink_or_copy(tmp_path, how, means):
 def test_a_copy_that_fails_leaves_nothing(tmp_path):
     (tmp_path / "src").mkdir()
     with pytest.raises(OSError, match="directory"):
-        disk.link_or_copy(tmp_path / "src", tmp_path / "dst")
+        link_or_copy(tmp_path / "src", tmp_path / "dst")
     with pytest.raises(FileNotFoundError):
-        disk.link_or_copy(tmp_path / "absent", tmp_path / "dst")
+        link_or_copy(tmp_path / "absent", tmp_path / "dst")
     assert names(tmp_path) == ["src"]
 
 
@@ -203,6 +206,31 @@ def test_a_sparse_file_is_copied_with_its_holes(tmp_path, copying):
         assert found.st_blocks * 512 < size // 8
     os.close(source)
     os.close(copy)
+
+
+def test_a_copy_that_nobody_wants_any_more_ends_between_two_pieces(tmp_path, copying, monkeypatch):
+    monkeypatch.setattr(disk, "_COPY_STEP_BYTES", 1 << 20)
+    (tmp_path / "src").write_bytes(b"x" * (4 << 20))
+    answers = [False, True, True]
+    with while_wanted(answers.pop), pytest.raises(NotWanted):
+        copy_file(tmp_path / "src", tmp_path / "dst", clone=_refuse(errno.EOPNOTSUPP))
+    assert answers == []
+    assert [each.name for each in tmp_path.iterdir()] == ["src"]
+
+
+@pytest.mark.parametrize("step", ["open", "read"])
+def test_a_source_that_cannot_be_read_is_told_from_a_target_that_cannot_be_written(tmp_path, monkeypatch, step):
+    (tmp_path / "src").write_bytes(b"x")
+    broken = _refuse(errno.EIO)
+    monkeypatch.setattr(os, "copy_file_range", broken, raising=False)
+    if step == "open":
+        monkeypatch.setattr(Path, "open", broken)
+    else:
+        monkeypatch.setattr(disk, "read_into", broken)
+    with pytest.raises(disk.SourceUnreadable) as caught:
+        copy_file(tmp_path / "src", tmp_path / "dst", clone=_refuse(errno.EOPNOTSUPP))
+    assert caught.value.errno == errno.EIO
+    assert [each.name for each in tmp_path.iterdir()] == ["src"]
 
 
 def test_a_part_file_is_opened_only_as_a_plain_file_of_its_own(tmp_path):

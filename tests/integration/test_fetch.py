@@ -1,13 +1,15 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from chunkdl.api import FetchOptions, run_fetch
 from chunkdl.observe import CorruptionFound, FilePlaced, ReferencePlaced, ReferencePlanned
 from chunkdl.testing import HubRepo, MirrorServer, SeededContent, fault
-from tests.support.scene import SIZE, Scene, assert_placed, small_repo
+from tests.support.scene import SHARED, SIZE, Scene, assert_placed, small_repo
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def run(work):
 def test_two_mirrors_share_the_work_and_every_byte_is_right(scene):
     async def work():
         repo = small_repo()
-        async with MirrorServer([repo]) as origin, MirrorServer([repo]) as mirror:
+        async with MirrorServer([repo], **SHARED) as origin, MirrorServer([repo], **SHARED) as mirror:
             report = await scene.fetch(settings=scene.settings(origin, mirror))
             assert_placed(report, repo)
             assert origin.bytes_served > 0
@@ -32,6 +34,21 @@ def test_two_mirrors_share_the_work_and_every_byte_is_right(scene):
     run(work())
     assert [event.path for event in scene.told(FilePlaced)][-1] == "model.safetensors"
     assert len(scene.told(ReferencePlanned)) == len(scene.told(ReferencePlaced)) == 1
+
+
+@pytest.mark.parametrize("name", ["https://huggingface.co/org/name/tree/main/nested", "hf://org/name/nested/"])
+def test_a_folder_of_a_repository_is_named_by_its_path(scene, name):
+    async def work():
+        repo = small_repo()
+        async with MirrorServer([repo]) as origin:
+            online = await scene.fetch(name, settings=scene.settings(origin))
+        offline = await scene.fetch(name, settings=scene.settings(Silent(), offline=True))
+        return online.results[0], offline.results[0]
+
+    for result in run(work()):
+        assert result.ok, result.error
+        assert [each.path for each in result.files] == ["nested/dir/notes.txt"]
+        assert Path(result.path, "dir/notes.txt").read_bytes() == b"notes"
 
 
 def test_the_cache_has_the_hubs_layout_and_no_leftovers(scene):
@@ -234,10 +251,9 @@ def test_beside_an_honest_mirror_a_bad_one_costs_little(scene, bad, liar_first):
 def test_a_liar_is_caught_named_and_excluded(scene):
     async def work():
         repo = small_repo()
-        slow = {"per_connection_bytes_per_s": 8 << 20}  # so that both deliver
         async with (
-            MirrorServer([repo], **slow) as origin,
-            MirrorServer([repo], faults=["flip-bits"], **slow) as liar,
+            MirrorServer([repo], **SHARED) as origin,
+            MirrorServer([repo], faults=["flip-bits"], **SHARED) as liar,
         ):
             report = await scene.fetch(settings=scene.settings(origin, liar))
             assert_placed(report, repo)
@@ -275,20 +291,7 @@ def test_a_source_that_only_streams_is_slow_but_enough_when_it_is_all_there_is(s
     run(work())
 
 
-def test_signed_urls_that_expire_in_the_middle_are_resolved_again(scene):
-    async def work():
-        repo = small_repo()
-        async with MirrorServer(
-            [repo], signed_urls=True, signed_url_ttl_s=1.0, per_connection_bytes_per_s=2 << 20
-        ) as origin:
-            report = await scene.fetch(settings=scene.settings(origin))
-            assert_placed(report, repo)
-            assert sum(host.errors for host in report.hosts) == 0
-
-    run(work())
-
-
-def test_the_rate_limit_holds(scene):
+def test_the_rate_limit_is_not_exceeded(scene):
     async def work():
         repo = small_repo(size=6 << 20)
         async with MirrorServer([repo]) as origin:
@@ -321,6 +324,50 @@ def test_without_symlinks_real_files_are_placed(scene):
     entry = Path(report.results[0].path) / "model.safetensors"
     assert not entry.is_symlink()
     assert SeededContent(11, SIZE).first_difference(entry.read_bytes()) is None
+
+
+def test_what_another_program_placed_meanwhile_is_known_by_its_size_alone(scene):
+    def watch(event):
+        scene.watched.append(event)
+        if isinstance(event, ReferencePlanned):
+            blob = scene.cache / "models--org--name" / "blobs" / repo.entries["model.safetensors"].digest
+            blob.parent.mkdir(parents=True)
+            blob.write_bytes(bytes(SIZE))  # as the stock client leaves it, who looks at nothing but the size
+
+    async def work():
+        async with MirrorServer([repo]) as origin:
+            return await run_fetch(["org/name"], FetchOptions(), scene.settings(origin), watch)
+
+    repo = small_repo()
+    report = run(asyncio.wait_for(work(), 100))
+    found = {each.path: (each.source, each.verified) for each in report.results[0].files}
+    assert found.pop("model.safetensors") == ("cache", "size")
+    assert set(found.values()) == {("network", "digest")}
+    told = {each.path: (each.source, each.verified) for each in scene.told(FilePlaced)}
+    assert told == {**found, "model.safetensors": ("cache", "size")}
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_real_files_without_a_tree_are_found_offline(scene, remembered):
+    async def work():
+        repo = small_repo()
+        async with MirrorServer([repo]) as origin:
+            settings = scene.settings(origin, use_symlinks=False)
+            online = await scene.fetch(settings=settings, exclude=("empty.txt",))
+        assert not list(scene.cache.rglob("trees/*"))
+        offline = replace(settings, offline=True, state_dir=settings.state_dir if remembered else scene.folder / "new")
+        found = await scene.fetch(settings=offline, exclude=("empty.txt",))
+        one = await scene.fetch(settings=offline, include=("config.json",))
+        folder = await scene.fetch(settings=replace(offline, local_dir=scene.folder / "local"))
+        return online.results[0], found.results[0], one.results[0], folder.results[0]
+
+    online, found, one, folder = run(work())
+    assert (found.path, found.exit_code) == (online.path, 0)
+    assert sorted(each.path for each in found.files) == sorted(each.path for each in online.files)
+    assert ({each.digest for each in found.files} == {each.digest for each in online.files}) == remembered
+    assert {each.verified for each in found.files} == {"size"}
+    assert [each.path for each in one.files] == ["config.json"]
+    assert folder.ok == remembered, "what nothing is known of is not copied as if it were proven"
 
 
 def test_a_silent_origin_is_replaced_by_mirrors_that_vouch(scene):

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from support.leftovers import files_open_under, threads_left
+from support.peers import turns_until
 from support.scene import SIZE, Scene, assert_placed, small_repo
 
 import chunkdl
+from chunkdl.assemble import digests
 from chunkdl.errors import AccessDenied, ArtifactNotFound
-from chunkdl.testing import HubRepo, MirrorServer, SeededContent
+from chunkdl.testing import HubRepo, MirrorServer, SeededContent, fault
 
 LIMIT_S = 60
 # Slow enough that a second caller meets the first one at work: 24 MiB in two seconds.
@@ -232,6 +234,33 @@ def test_leaving_a_downloader_ends_what_runs_and_keeps_what_is_stored(scene, ser
     assert mirror.bytes_served - served < SIZE
 
 
+def test_a_call_of_a_pool_counts_what_the_network_brought_for_it(scene, serve):
+    repo = HubRepo("org/big", {"w.bin": SeededContent(6, SIZE), "twin.bin": SeededContent(6, SIZE)})
+    slow, fast, begun = serve(repo, rate_bytes_per_s=RATE), serve(repo), threading.Event()
+    with ThreadPoolExecutor(1) as pool, chunkdl.Downloader(settings=scene.settings(slow)) as downloader:
+        call = pool.submit(downloader.fetch, "org/big", on_event=lambda event: first_bytes(event, begun))
+        assert begun.wait(LIMIT_S)
+        downloader.close()
+        assert isinstance(call.exception(LIMIT_S), BaseException)
+    with chunkdl.Downloader(settings=scene.settings(fast)) as downloader:
+        result = downloader.fetch("org/big")
+    totals = result.report.totals
+    assert {each.source for each in result.files} == {"partial"}
+    assert 0 < totals.bytes_fetched < SIZE
+    assert totals.bytes_fetched + totals.bytes_reused == totals.bytes == 2 * SIZE
+
+
+def test_a_call_of_a_pool_that_fails_counts_what_it_brought(scene, serve):
+    repo = HubRepo("org/name", {"good.bin": SeededContent(6, 1 << 20), "bad.bin": SeededContent(7, 1 << 20)})
+    mirror = serve(repo, faults=[fault("status", where="content", path="bad.bin", status=404)])
+    with (
+        chunkdl.Downloader(settings=scene.settings(mirror)) as downloader,
+        pytest.raises(chunkdl.FetchFailed) as failed,
+    ):
+        downloader.fetch("org/name")
+    assert failed.value.report.totals.bytes_fetched == 1 << 20
+
+
 def test_a_downloader_that_is_not_open_says_so(scene, serve):
     downloader = chunkdl.Downloader(settings=scene.settings(serve(small_repo(1000))))
     with pytest.raises(chunkdl.ChunkdlError, match="closed"):
@@ -263,6 +292,35 @@ def test_a_downloader_works_offline(scene, serve):
         with pytest.raises(chunkdl.FetchFailed, match="forbids"):
             downloader.fetch("org/other")
     assert mirror.requests == asked
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_filling_a_folder_offline_leaves_the_loop_alone(scene, serve, tmp_path, monkeypatch, cancelled):
+    repo, began, go_on, hashed = small_repo(), threading.Event(), threading.Event(), []
+
+    class Watched(digests.ContentHasher):
+        def update(self, view):
+            began.set()
+            assert go_on.wait(LIMIT_S)
+            hashed.append(len(view))
+            super().update(view)
+
+    settings = scene.settings(serve(repo))
+    await chunkdl.afetch("org/name", settings=settings)
+    monkeypatch.setattr(digests, "ContentHasher", Watched)
+    offline = replace(settings, offline=True, local_dir=tmp_path / "folder")
+    wish = chunkdl.afetch("org/name", settings=offline, on_event=scene.watched.append)
+    task = asyncio.create_task(wish)
+    await turns_until(began.is_set)
+    if cancelled:
+        task.cancel()
+        await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait([task])
+    assert task.cancelled() == cancelled
+    assert bool(scene.told(chunkdl.ReferencePlaced)) != cancelled
+    assert (sum(hashed) < SIZE) == cancelled
+    assert not list((tmp_path / "folder").rglob("*.chunkdl-new*"))
 
 
 def test_a_watcher_that_fails_stops_nothing_and_no_other_watcher(scene, serve, caplog):

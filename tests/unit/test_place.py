@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 from pathlib import Path
@@ -5,11 +6,13 @@ from pathlib import Path
 import pytest
 from support.cache_world import CONTENT, World, draw, files_named, verified
 
+from chunkdl import disk
 from chunkdl.assemble import place, staging
 from chunkdl.assemble.place import commit_blob, place_small, prepare, reuse_blob
 from chunkdl.disk import open_part
 from chunkdl.errors import DiskFull, StoreBroken
 from chunkdl.model import RepoType
+from chunkdl.second_name import copy_file
 
 [BIG] = files_named("model.safetensors")
 BYTES = CONTENT["model.safetensors"]
@@ -243,6 +246,23 @@ def test_a_wrong_or_missing_file_elsewhere_is_not_reused(world, tmp_path, conten
         src.write_bytes(content)
     assert reuse_blob(src, BIG.digest, BIG.size, world.repo.blob(BIG.digest)) is None
     assert list(world.repo.blobs.iterdir()) == []
+
+
+def test_a_file_elsewhere_on_a_bad_sector_is_not_reused_and_a_full_disk_is_told(world, tmp_path, monkeypatch):
+    src, blob = tmp_path / "src", world.repo.blob(BIG.digest)
+    src.write_bytes(BYTES)
+    monkeypatch.setattr(os, "copy_file_range", fail_with(errno.EIO))
+    with monkeypatch.context() as bad:
+        bad.setattr(disk, "read_into", fail_with(errno.EIO))
+        assert reuse_blob(src, BIG.digest, BIG.size, blob, take=copied_by_hand) is None
+    monkeypatch.setattr(disk, "write_all", fail_with(errno.ENOSPC))
+    with pytest.raises(DiskFull):
+        reuse_blob(src, BIG.digest, BIG.size, blob, take=copied_by_hand)
+    assert list(world.repo.blobs.iterdir()) == []
+
+
+def copied_by_hand(src, dst):
+    copy_file(src, dst, clone=fail_with(errno.ENOTSUP))
 
 
 def test_stopping_the_hashing_leaves_no_litter(world, tmp_path):

@@ -1,9 +1,12 @@
 """Callers who wish the same: one works, all hear, nobody is left alone."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+from support.peers import LIMIT_S, turns_until
 
 from chunkdl.observe import Notice, Progress, ignore
 from chunkdl.pipeline.background import Background
@@ -148,6 +151,64 @@ def test_a_background_opens_works_and_closes():
     assert forever.cancelled()
     assert resource.closed
     assert background.stop()
+
+
+class SlowResource(Resource):
+    """Opens when it is told to."""
+
+    def __init__(self, failure=None):
+        super().__init__(failure)
+        self.opening, self.go_on = threading.Event(), threading.Event()
+
+    async def __aenter__(self):
+        self.opening.set()
+        assert self.go_on.wait(LIMIT_S)
+        return await super().__aenter__()
+
+
+@pytest.mark.parametrize("failure", [None, LookupError("no port")])
+async def test_who_is_cancelled_while_it_opens_leaves_nothing_open(failure):
+    resource, background = SlowResource(failure), Background("chunkdl-test")
+    task = asyncio.create_task(background.astart(lambda: resource))
+    await turns_until(resource.opening.is_set)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    resource.go_on.set()
+    assert background.stop()
+    assert resource.closed == (failure is None)
+
+
+async def test_who_is_cancelled_as_soon_as_it_is_open_leaves_nothing_open():
+    resource, background = SlowResource(), Background("chunkdl-test")
+    task = asyncio.create_task(background.astart(lambda: resource))
+    await turns_until(resource.opening.is_set)
+    resource.go_on.set()
+    until = time.monotonic() + LIMIT_S
+    while background._loop is None:  # this loop must not turn, or it would hear of it
+        assert time.monotonic() < until
+    background.submit(asyncio.sleep(0)).result(LIMIT_S)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert background.stop()
+    assert resource.closed
+
+
+def test_who_is_interrupted_while_it_opens_leaves_nothing_open(monkeypatch):
+    resource, background = SlowResource(), Background("chunkdl-test")
+
+    def interrupted(_future, _timeout=None):
+        assert resource.opening.wait(LIMIT_S)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Future, "result", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            background.start(lambda: resource)
+    resource.go_on.set()
+    assert background.stop()
+    assert resource.closed
 
 
 def test_what_cannot_be_opened_is_told_to_who_wanted_it():

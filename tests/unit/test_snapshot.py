@@ -20,6 +20,7 @@ from support.cache_world import (
 )
 
 from chunkdl.assemble import pointers, snapshot, staging
+from chunkdl.assemble.hub_destination import HubDestination
 from chunkdl.assemble.listing import encode_tree, pointer_oid, read_tree
 from chunkdl.assemble.place import placement_notices
 from chunkdl.errors import DiskFull, PlacementRefused, StoreBroken
@@ -99,9 +100,35 @@ def test_the_origin_moves_a_ref_and_mirrors_do_not(world):
     assert placement_notices(world.repo, artifact(commit=OTHER_COMMIT)) == ()
 
 
-def test_mirrors_may_write_a_ref_that_did_not_exist(world):
+STALE = replace(ORIGIN, kind=AuthorityKind.LAST_KNOWN)
+
+
+@pytest.mark.parametrize(
+    "stale", [artifact(commit=OTHER_COMMIT, authority=STALE), replace(artifact(commit=OTHER_COMMIT), current=False)]
+)
+def test_an_older_word_of_the_origin_moves_no_ref(world, stale):
     world.store()
-    world.place(what=artifact(authority=MIRRORS))
+    world.place()
+    world.place(what=stale)
+    assert world.repo.ref("main").read_text() == COMMIT
+    assert f"stays at {COMMIT}" in placement_notices(world.repo, stale, COMMIT)[0]
+
+
+def test_a_lock_moves_the_ref_and_says_so(world):
+    world.store()
+    world.place()
+    locked = artifact(commit=OTHER_COMMIT, authority=replace(ORIGIN, kind=AuthorityKind.LOCK))
+    destination = HubDestination(world.cache, world.repo, use_symlinks=True)
+    for told in (1, 0):
+        destination.place(locked, FILES)
+        assert world.repo.ref("main").read_text() == OTHER_COMMIT
+        assert [COMMIT in each for each in destination.notices(locked)] == [True] * told
+
+
+@pytest.mark.parametrize("authority", [MIRRORS, STALE])
+def test_whoever_is_believed_may_write_a_ref_that_did_not_exist(world, authority):
+    world.store()
+    world.place(what=artifact(authority=authority))
     assert world.repo.ref("main").read_text() == COMMIT
 
 
@@ -262,6 +289,25 @@ def test_where_links_do_not_work_files_are_real(world, monkeypatch, number):
     world.store()
     world.place()
     assert draw(world.cache.root) == (EXPECTED / "no-symlinks.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("links", range(len(FILES)))
+def test_where_links_cease_to_work_older_links_still_lead_somewhere(world, monkeypatch, links):
+    world.store()
+    world.place()
+    made, symlink_to = [], Path.symlink_to
+
+    def cease(path, target):
+        if len(made) == links:
+            raise PermissionError(1, os.strerror(1))
+        made.append(path)
+        symlink_to(path, target)
+
+    monkeypatch.setattr(Path, "symlink_to", cease)
+    world.place(what=artifact(commit=OTHER_COMMIT))
+    assert len(made) == links
+    for each in FILES:
+        assert world.shown(each.path, COMMIT) == world.shown(each.path, OTHER_COMMIT) == CONTENT[each.path]
 
 
 @pytest.mark.parametrize("use_symlinks", [True, False])

@@ -7,9 +7,11 @@ from chunkdl.assemble.place import place_small
 from chunkdl.assemble.torch_destination import TorchDestination
 from chunkdl.core.planner import Action, make_plan
 from chunkdl.core.selection import Selection
+from chunkdl.disk import write_atomically
 from chunkdl.errors import PlacementRefused, StoreBroken
 from chunkdl.identify.learnt import Learnt
 from chunkdl.model import Artifact, Authority, AuthorityKind, Digest, DigestAlgorithm, Reference, RemoteFile, Strength
+from chunkdl.transfer.ownership import Owned, Ownership
 
 NAME, RIGHT, WRONG = "model-x.pth", b"right bytes", b"wrong bytes"
 SHA = hashlib.sha256(RIGHT).hexdigest()
@@ -75,6 +77,19 @@ def test_a_name_as_long_as_a_name_may_be_leaves_room_for_ours(tmp_path):
     stage.bring()
     stage.place()
     assert stage.final.read_bytes() == RIGHT
+
+
+def test_a_file_of_the_longest_name_can_be_owned_and_taken_over(tmp_path):
+    stage = Stage(tmp_path, name="n" * 251 + ".pth")
+    stage.destination.prepare()
+    owner = stage.destination.paths_of(stage.content).owner
+    owned = Ownership.acquire(owner, lambda: 0.0)
+    assert isinstance(owned, Owned)
+    owned.leave()
+    heir = Ownership.acquire(owner, lambda: 0.0)
+    assert isinstance(heir, Owned)
+    assert heir.generation == 2
+    write_atomically(stage.destination.paths_of(stage.content).journal, b"")
 
 
 def test_a_placed_file_is_known_the_next_time_without_hashing(tmp_path):
