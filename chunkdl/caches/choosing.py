@@ -106,7 +106,7 @@ def _kind(text: str) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Bytes from ``1GB``, ``1.5GiB``, ``200M`` (1024-based, as everywhere here) or a plain number.
+    """Bytes from ``1GB`` (1000-based), ``1.5GiB``, ``200M`` (both 1024-based) or a plain number.
 
     Raises:
         UsageError: it is no size.

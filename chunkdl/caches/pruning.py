@@ -2,8 +2,9 @@
 
 Goes: revisions that no ref names; contents that nothing links and transfers that nobody is at, both only after
 ``older_than_s``; leftovers of killed processes. Stays, whatever else is said: what a keeper names, what a
-living process is at, revisions with files of somebody's own. ``max_bytes`` then takes revisions and
-checkpoints that were read longest ago, refs notwithstanding, until the rest fits.
+living process is at, revisions with files of somebody's own, repositories with a ref or a link that leads nowhere.
+``max_bytes`` then takes revisions and checkpoints that were read longest ago, refs notwithstanding, until the
+rest fits.
 """
 
 from __future__ import annotations
@@ -70,10 +71,10 @@ def prune(
     case = _Case(seen, policy, keeps, now, Links(seen))
     for repo in seen.repos:
         case.drafts[repo.id] = _of_repo(case, repo)
-    if policy.max_bytes is not None:
-        _shrink(case, policy.max_bytes)
-    found = (_completed(case, repo) for repo in seen.repos)
     torch = tuple(each for each in seen.torch_partials if is_stale(each, policy.older_than_s, now))
+    if policy.max_bytes is not None:
+        _shrink(case, policy.max_bytes, torch)
+    found = (_completed(case, repo) for repo in seen.repos)
     repos = tuple(each for each in found if each is not None)
     return Verdict(Removal(repos, tuple(case.checkpoints), torch, tuple(payloads), case.because), tuple(case.kept))
 
@@ -98,9 +99,8 @@ def _of_repo(case: _Case, repo: RepoSeen) -> Draft:
     if busy:
         case.kept.append(f"{repo.id}: a fetch is under way, nothing of it is removed: {busy[0].whose}")
         return Draft()
-    if repo.trouble or repo.broken:
-        why = repo.trouble or f"{len(repo.broken)} of its links lead nowhere"
-        case.kept.append(f"{repo.id}: {why}; verify --repair mends it, rm removes it")
+    if why := _unsure(repo):
+        case.kept.append(f"{repo.id}: {why}, rm removes it")
         return Draft()
     now = case.now
     # Whoever counts on the repository goes on from what was begun of it, however long that is ago.
@@ -111,6 +111,17 @@ def _of_repo(case: _Case, repo: RepoSeen) -> Draft:
         [each for each in repo.partials if is_stale(each, older_than_s, now)],
         [each for each in repo.litter if is_abandoned(repo, each, now)],
     )
+
+
+def _unsure(repo: RepoSeen) -> str:
+    """Why nobody can tell which of its revisions is in use, and what would mend that; empty if all is well."""
+    if repo.trouble or repo.broken:
+        return f"{repo.trouble or f'{len(repo.broken)} of its links lead nowhere'}; verify --repair mends it"
+    if repo.dangling_refs:
+        # huggingface_hub moves a ref before the first file comes: until they all did, an older commit is what loads.
+        ref, says = repo.dangling_refs[0]
+        return f"the ref {ref} names {says[:12].strip() or 'nothing'}, which is not here; a fetch mends it"
+    return ""
 
 
 def _detached(case: _Case, repo: RepoSeen) -> Iterator[RevisionSeen]:
@@ -164,9 +175,10 @@ class _Candidate:
     checkpoint: CheckpointSeen | None = None
 
 
-def _shrink(case: _Case, max_bytes: int) -> None:
-    """Drop what was read longest ago until the rest fits."""
+def _shrink(case: _Case, max_bytes: int, torch: Iterable[PartialSeen]) -> None:
+    """Drop what was read longest ago until the rest fits; ``torch`` are its partials that go anyway."""
     left = _Left(case)
+    left.bytes -= sum(each.size for each in torch)
     for each in sorted(_candidates(case), key=lambda each: (each.read_at, each.name)):
         if left.bytes <= max_bytes:
             return
@@ -187,7 +199,7 @@ def _shrink(case: _Case, max_bytes: int) -> None:
 def _candidates(case: _Case) -> Iterator[_Candidate]:
     for repo in case.seen.repos:
         gone = {each.commit for each in case.drafts[repo.id].revisions}
-        if repo.trouble or repo.broken or any(is_busy(each, case.now) for each in repo.partials):
+        if _unsure(repo) or any(is_busy(each, case.now) for each in repo.partials):
             continue
         for each in repo.revisions:
             free = each.commit not in gone and not each.own_files and is_commit(each.commit)

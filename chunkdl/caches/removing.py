@@ -76,7 +76,9 @@ class Remover:
     def _repo(self, wanted: RepoRemoval) -> None:
         folder = RepoFolder(self._seen.hub, wanted.repo.folder.name)
         now = scan_repo(folder)
-        if wanted.revisions and (why := self._in_use(now)):
+        # Partials have an owner each and are judged one by one; whatever else goes may be a running fetch's.
+        more = wanted.revisions or wanted.blobs or wanted.litter or wanted.whole
+        if more and (why := self._in_use(now)):
             self._outcome.skipped.append(f"{now.id}: {why}")
             return
         with store_errors(folder.path):
@@ -147,7 +149,7 @@ class Remover:
                 _remove_empties(folder)
             strangers = [*now.strange, *(f"blobs/{each.path.name}" for each in now.incomplete)]
             self._outcome.left += [f"{seen.id}: left alone: {each}" for each in strangers]
-            if repo.path.is_symlink() or children(repo.path) != [repo.snapshots]:
+            if repo.path.is_symlink() or set(children(repo.path)) - {repo.snapshots}:
                 return  # without an (empty) snapshots/ huggingface_hub's scanner calls what is left corrupt
             _remove_empties(repo.snapshots)
             with suppress(OSError):  # something came meanwhile

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from chunkdl.caches.partials import DAMAGED_SUFFIX
 from chunkdl.caches.proving import State
 from chunkdl.core.journal_codec import claims, encode_header, encode_record
-from chunkdl.disk import clone_or_copy, create_new, replace, store_errors, write_atomically
+from chunkdl.disk import clone_or_copy, create_new, new_name, replace, store_errors, write_atomically
 from chunkdl.transfer.ownership import Owned, Ownership
 
 if TYPE_CHECKING:
@@ -67,6 +67,13 @@ def _mending(place: str, commit: str, members: list[Judged]) -> Mending:
 def unshown(damage: Iterable[Judged]) -> tuple[Judged, ...]:
     """Damaged blobs that no snapshot shows."""
     return tuple(each for each in damage if each.claim.repo is not None and not each.claim.paths)
+
+
+def uncommitted(damage: Iterable[Judged]) -> tuple[Judged, ...]:
+    """Damaged contents of folders whose names are no commit: nobody can be asked what belongs there."""
+    return tuple(
+        each for each in damage if each.claim.repo is not None and each.claim.paths and each.claim.commit is None
+    )
 
 
 def set_aside(judged: Judged) -> Path:
@@ -130,7 +137,7 @@ _HAVE_BYTES = frozenset({State.DAMAGED, State.TRUNCATED})
 
 def _copy(damaged: Path, part: Path, size: int) -> None:
     """The bytes of the one as the other, of the right length: a reflink where that is offered."""
-    aside = part.with_name(f"{part.name}.{secrets.token_hex(4)}.chunkdl-new")
+    aside = new_name(part)
     target = create_new(aside)
     try:
         with damaged.open("rb") as source:

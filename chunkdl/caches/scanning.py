@@ -16,7 +16,7 @@ from chunkdl.assemble.layout import RepoFolder
 from chunkdl.assemble.listing import read_tree
 from chunkdl.caches import partials
 from chunkdl.caches.looking import children, first_hop, modified_at, stored
-from chunkdl.caches.seen import REPO_KINDS, Entry, RepoSeen, RevisionSeen
+from chunkdl.caches.seen import MODEL, REPO_KINDS, Entry, RepoSeen, RevisionSeen
 from chunkdl.caches.shared_store import is_shared_store
 from chunkdl.disk import store_errors
 from chunkdl.model import is_commit
@@ -24,7 +24,7 @@ from chunkdl.model import is_commit
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from chunkdl.caches.seen import Stored
+    from chunkdl.caches.seen import PartialSeen, Stored
 
 _REPO_FOLDER = re.compile(rf"({'|'.join(REPO_KINDS)})--(.+)")
 _BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -51,6 +51,28 @@ def scan_hub(root: Path) -> tuple[tuple[RepoSeen, ...], tuple[str, ...]]:
     return tuple(repos), tuple(strange)
 
 
+def scan_partials(root: Path) -> tuple[PartialSeen, ...]:
+    """The begun transfers of a cache alone: no snapshot is looked into. Blocking.
+
+    Raises:
+        StoreError: the root is there and cannot be read.
+    """
+    found: list[PartialSeen] = []
+    for each in _root_entries(root):
+        if match := _REPO_FOLDER.fullmatch(each.name):
+            ours = [one for one in children(RepoFolder(root, each.name).blobs) if partials.is_ours(one.name)]
+            found += partials.group(ours, _place(*_kind_and_id(match)))
+    return tuple(found)
+
+
+def _kind_and_id(match: re.Match[str]) -> tuple[str, str]:
+    return REPO_KINDS[match[1]], match[2].replace("--", "/")
+
+
+def _place(kind: str, repo_id: str) -> str:
+    return repo_id if kind == MODEL else f"{kind}s/{repo_id}"
+
+
 def _root_entries(root: Path) -> list[Path]:
     with store_errors(root):
         try:
@@ -67,18 +89,16 @@ def scan_repo(repo: RepoFolder) -> RepoSeen:
     folders = [each for each in children(repo.snapshots) if each.is_dir() and not each.is_symlink()]
     revisions = tuple(scan_revision(repo, each, refs) for each in folders)
     named = {each.commit for each in revisions}
-    repo_id = match[2].replace("--", "/")
+    kind, repo_id = _kind_and_id(match)
     there = [each for each in children(repo.blobs) if each.name not in _PASSED_BY]
     ours = [each for each in there if partials.is_ours(each.name)]
-    kind = REPO_KINDS[match[1]]
-    place = repo_id if kind == "model" else f"{kind}s/{repo_id}"
     return RepoSeen(
         kind,
         repo_id,
         repo.path,
         revisions,
         _files(each for each in there if _BLOB.fullmatch(each.name)),
-        partials.group(ours, place),
+        partials.group(ours, _place(kind, repo_id)),
         tuple((ref, commit) for ref, commit in sorted(refs.items()) if commit not in named),
         _strange(repo, there),
         _files(each for each in there if each.name.endswith(_INCOMPLETE)),

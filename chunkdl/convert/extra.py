@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from importlib.util import find_spec
 
 from chunkdl.errors import UsageError
@@ -20,7 +21,7 @@ def require_extra() -> None:
     if missing:
         raise UsageError(
             f"convert needs {', '.join(missing)}, which this installation lacks",
-            hint="pip install 'chunkdl[convert]'",
+            hint=f"{sys.executable} -m pip install {' '.join(_NEEDED)}",
         )
     for each in _NEEDED:
         importlib.import_module(each)

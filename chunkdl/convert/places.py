@@ -23,6 +23,7 @@ def files_below(source: Path) -> dict[str, int]:
 
     Raises:
         ArtifactNotFound: there is no such folder.
+        PlacementRefused: a link to a folder: what it leads to may be anybody's, and may lead back here.
         StoreError: it cannot be read, or a link leads nowhere.
     """
     if not source.is_dir():
@@ -35,6 +36,11 @@ def files_below(source: Path) -> dict[str, int]:
     with store_errors(source):
         for folder, folders, names in os.walk(source, onerror=_raise):
             folders[:] = sorted(set(folders) - _BOOKKEEPING)
+            if linked := [each for each in folders if Path(folder, each).is_symlink()]:
+                raise PlacementRefused(
+                    f"{Path(folder, linked[0])} is a link to a folder, which convert does not follow",
+                    hint="put a copy of the folder in the link's place (cp -rL copies a tree with all that it links)",
+                )
             for name in sorted(names):
                 path = Path(folder, name)
                 found[path.relative_to(source).as_posix()] = path.stat().st_size

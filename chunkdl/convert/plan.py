@@ -178,7 +178,7 @@ def _work(
         out = len(head) + sum(each.size for each in plans[name])
         return Work(name, Act.CONVERT, size, out, headers[name], plans[name])
     text = None
-    if is_index(name) and ".safetensors" in name:
+    if is_index(name, size) and ".safetensors" in name:
         text = _index(source, name, size, plans)
     elif split_path(name)[1] == "config.json":
         text = _config(source, name, size, dtype)
@@ -207,7 +207,7 @@ def _config(source: Path, name: str, size: int, dtype: str) -> bytes | None:
     told = _read_json(source, name, size)
     if not isinstance(told, dict):
         return None
-    if "quantization_config" in told:
+    if told.get("quantization_config") is not None:
         raise PolicyRefused(
             f"{name} says that the weights are quantised already",
             hint="convert the weights that these were made from",
@@ -223,7 +223,7 @@ def _restate(told: dict[str, Any], word: str) -> None:
     for key, value in told.items():
         if isinstance(value, dict):
             _restate(value, word)
-        elif key in _CONFIG_KEYS and value in _FLOAT_WORDS:
+        elif key in _CONFIG_KEYS and isinstance(value, str) and value in _FLOAT_WORDS:
             told[key] = word
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from chunkdl.convert.header import BITS, spell_header
 from chunkdl.convert.numbers import converted
 from chunkdl.convert.plan import Act
-from chunkdl.disk import copy_file, create_new, fsync_file, fsync_folder, new_name, read_into, store_errors, write_all
+from chunkdl.disk import create_new, fsync_file, fsync_folder, new_name, read_into, store_errors, write_all
 from chunkdl.errors import IntegrityError, PlacementRefused, PolicyRefused
+from chunkdl.second_name import copy_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,23 +7,28 @@ is the command's.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chunkdl.assemble.cached import cached_snapshot
 from chunkdl.assemble.layout import HubCache
+from chunkdl.caches.checkpoints import scan_torch
+from chunkdl.caches.scanning import scan_partials
 from chunkdl.doctor.judge_network import judge_delivery, judge_sources
 from chunkdl.doctor.judge_settings import judge_settings, list_settings
 from chunkdl.doctor.judge_storage import judge_folder, judge_leftovers
-from chunkdl.doctor.leftovers import look_for_leftovers
 from chunkdl.doctor.network import look_at_sources, probing
-from chunkdl.doctor.storage import look_at_folder
+from chunkdl.doctor.storage import STORAGE_LIMIT_S, look_at_folder, silent, within
+from chunkdl.errors import StoreError
 from chunkdl.identify.references import parse_repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from chunkdl.caches.seen import PartialSeen
     from chunkdl.doctor.seen import Finding, FolderSeen, Setting, SourceSeen
     from chunkdl.model import Reference
     from chunkdl.settings import Settings
@@ -72,31 +77,48 @@ async def examine(
         ReferenceInvalid: ``text`` names nothing.
     """
     reference = parse_repository(text or DEFAULT_REFERENCE)
-    storage = asyncio.to_thread(_look_at_storage, settings, wall_clock())
+    sources: tuple[SourceSeen, ...] = ()
+    now, cached = wall_clock(), False
     if settings.offline:
-        sources: tuple[SourceSeen, ...] = ()
-        folders, leftovers = await storage
+        folders, leftovers = await _look_at_storage(settings)
+        cached = bool(await within(STORAGE_LIMIT_S, partial(_is_cached, reference if text else None, settings)))
     else:
         async with probing(settings, environ) as probes:
             looking = look_at_sources(reference, parse_repository(DEFAULT_REFERENCE), settings, probes)
-            sources, (folders, leftovers) = await asyncio.gather(looking, storage)
-    cached = settings.offline and await asyncio.to_thread(_is_cached, reference if text else None, settings)
+            sources, (folders, leftovers) = await asyncio.gather(looking, _look_at_storage(settings))
     findings = [
         *judge_settings(settings, environ, cached=cached),
         *(judge_sources(sources, strict=settings.trust == "strict", typed=text is not None) if sources else ()),
         *(finding for each in folders for finding in judge_folder(each)),
         *judge_delivery(sources),
-        *judge_leftovers(leftovers, str(settings.cache_dir)),
+        *judge_leftovers(leftovers, str(settings.cache_dir), now),
     ]
     return Examination(reference.text, tuple(list_settings(settings, environ)), sources, folders, tuple(findings))
 
 
-def _look_at_storage(settings: Settings, now: float) -> tuple[tuple[FolderSeen, ...], tuple[Any, ...]]:
-    folders = (
-        look_at_folder("cache", settings.cache_dir, settings.provenance.get("cache_dir", "default")),
-        look_at_folder("state", settings.state_dir, settings.provenance.get("state_dir", "default")),
+async def _look_at_storage(settings: Settings) -> tuple[tuple[FolderSeen, ...], tuple[PartialSeen, ...]]:
+    cache, state, leftovers = await asyncio.gather(
+        _folder("cache", settings.cache_dir, settings),
+        _folder("state", settings.state_dir, settings),
+        within(STORAGE_LIMIT_S, partial(_leftovers, settings)),
     )
-    return folders, look_for_leftovers(settings.cache_dir, now)
+    return (cache, state), leftovers or ()
+
+
+async def _folder(role: str, path: Path, settings: Settings) -> FolderSeen:
+    where = settings.provenance.get(f"{role}_dir", "default")
+    seen = await within(STORAGE_LIMIT_S, partial(look_at_folder, role, path, where))
+    return seen if seen is not None else silent(role, path, where, STORAGE_LIMIT_S)
+
+
+def _leftovers(settings: Settings) -> tuple[PartialSeen, ...]:
+    """Those of the hub's cache and of torch's folder; where one cannot be read, trying it has said so."""
+    found: list[PartialSeen] = []
+    with suppress(StoreError):
+        found += scan_partials(settings.cache_dir)
+    with suppress(StoreError):
+        found += scan_torch(settings.torch_dir / "checkpoints")[1]
+    return tuple(found)
 
 
 def _is_cached(reference: Reference | None, settings: Settings) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from chunkdl.core.addresses import parse_literal
+from chunkdl.addresses import parse_literal
 from chunkdl.doctor.seen import Finding, Level
 from chunkdl.settings.endpoints import is_confidential
 from chunkdl.spelling import spell_duration

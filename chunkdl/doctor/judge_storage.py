@@ -5,6 +5,8 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from chunkdl.caches.pruning import OLDER_THAN_S, is_busy, is_stale
+from chunkdl.caches.seen import TORCH
 from chunkdl.doctor.seen import Finding, Level
 from chunkdl.model import GIB
 from chunkdl.spelling import spell_bytes, spell_count, spell_duration
@@ -12,20 +14,19 @@ from chunkdl.spelling import spell_bytes, spell_count, spell_duration
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from chunkdl.doctor.seen import FolderSeen, LeftoverSeen
+    from chunkdl.caches.seen import PartialSeen
+    from chunkdl.doctor.seen import FolderSeen
 
 # The smallest model that people fetch in earnest (BERT base, 0.4 GiB in one format) and room to work.
 _LITTLE_BYTES = 2 * GIB
 _DAY_S = 86_400
-# As ``chunkdl cache prune``: what nobody was at for so long, it removes.
-STALE_S = 14 * _DAY_S
 
 
 def judge_folder(seen: FolderSeen) -> Iterator[Finding]:
-    """One folder. A state folder that cannot be used costs memory, never a fetch."""
+    """One folder. A state folder that cannot be used costs memory, never a fetch; one that hangs costs that too."""
     subject = f"{seen.role} folder"
     if seen.trouble:
-        vital = seen.role == "cache"
+        vital = seen.role == "cache" or not seen.answers
         level = Level.PROBLEM if vital else Level.WARNING
         hint = seen.hint if vital else "set CHUNKDL_STATE_DIR to a folder of yours; until then nothing is remembered"
         yield Finding(level, f"{seen.role}-unusable", subject, seen.trouble, hint, seen.exit_code if vital else 0)
@@ -52,40 +53,38 @@ def _judge_cache(seen: FolderSeen, subject: str) -> Iterator[Finding]:
         yield Finding(Level.NOTE, "no-hard-links", subject, message)
 
 
-def judge_leftovers(leftovers: Iterable[LeftoverSeen], cache: str) -> Iterator[Finding]:
-    """Downloads that were begun, by repository: alive, to be resumed, or forgotten."""
-    by_repo: dict[str, list[LeftoverSeen]] = {}
+def judge_leftovers(leftovers: Iterable[PartialSeen], cache: str, now: float) -> Iterator[Finding]:
+    """Downloads that were begun, by repository: alive, to be resumed, or forgotten; as ``cache prune`` tells them."""
+    by_place: dict[str, list[PartialSeen]] = {}
     for each in leftovers:
-        by_repo.setdefault(each.repo, []).append(each)
-    for repo, found in by_repo.items():
-        yield from _judge_repo(repo, found, cache)
+        by_place.setdefault(each.place, []).append(each)
+    for place, found in by_place.items():
+        yield from _judge_place(place, found, cache, now)
 
 
-def _judge_repo(repo: str, found: list[LeftoverSeen], cache: str) -> Iterator[Finding]:
-    running = [each for each in found if each.owner == "alive"]
-    idle = [each for each in found if each.owner != "alive"]
+def _judge_place(place: str, found: list[PartialSeen], cache: str, now: float) -> Iterator[Finding]:
+    again = "the same fetch" if place == TORCH else f"chunkdl fetch {place}"
+    running = [each for each in found if is_busy(each, now)]
     if running:
-        message = f"{repo}: {spell_count(len(running), 'file')} in transfer by a running process"
-        yield Finding(Level.NOTE, "in-transfer", repo, message)
-    stale = [each for each in idle if each.age_s >= STALE_S]
+        alive = any(each.owner == "alive" for each in running)
+        whose = " by a running process" if alive else f": {running[0].whose}"
+        message = f"{place}: {spell_count(len(running), 'file')} in transfer{whose}"
+        yield Finding(Level.NOTE, "in-transfer", place, message)
+    stale = [each for each in found if is_stale(each, OLDER_THAN_S, now)]
     if stale:
-        message = f"{_spell(repo, stale)} untouched for {spell_age(min(each.age_s for each in stale))}"
-        advice = (
-            f"chunkdl fetch {repo} goes on with them; or chunkdl cache prune --cache-dir {quote(cache)} removes them"
-        )
-        yield Finding(Level.WARNING, "stale-partials", repo, message, advice)
-    young = [each for each in idle if each.age_s < STALE_S]
+        age = spell_age(min(now - each.modified_at for each in stale))
+        advice = f"{again} goes on with them; or chunkdl cache prune --cache-dir {quote(cache)} removes them"
+        yield Finding(Level.WARNING, "stale-partials", place, f"{_spell(place, stale)} untouched for {age}", advice)
+    young = [each for each in found if each not in running and each not in stale]
     if young:
         orphaned = any(each.owner == "dead" for each in young)
         why = "; the process that began it is gone, which is harmless" if orphaned else ""
-        yield Finding(
-            Level.NOTE, "partials", repo, f"{_spell(repo, young)}{why}", f"chunkdl fetch {repo} goes on with it"
-        )
+        yield Finding(Level.NOTE, "partials", place, f"{_spell(place, young)}{why}", f"{again} goes on with it")
 
 
-def _spell(repo: str, found: list[LeftoverSeen]) -> str:
-    size = spell_bytes(sum(each.bytes for each in found))
-    return f"{repo}: {spell_count(len(found), 'unfinished file')} ({size})"
+def _spell(place: str, found: list[PartialSeen]) -> str:
+    size = spell_bytes(sum(each.size for each in found))
+    return f"{place}: {spell_count(len(found), 'unfinished file')} ({size})"
 
 
 def spell_age(seconds: float) -> str:

@@ -108,6 +108,7 @@ class FolderSeen:
         symlinks: whether links can be made; None if it could not be tried.
         hard_links: likewise.
         exposed: somebody else owns it or may write to it.
+        answers: False if trying it did not end in time; then a fetch would hang there.
     """
 
     role: str
@@ -120,21 +121,7 @@ class FolderSeen:
     symlinks: bool | None = None
     hard_links: bool | None = None
     exposed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LeftoverSeen:
-    """One download that was begun: its files, the seconds since any was touched, bytes on disk, and its owner.
-
-    ``owner`` is ``alive``, ``dead``, ``unknown`` or empty (none).
-    """
-
-    repo: str
-    digest: str
-    age_s: float
-    bytes: int
-    owner: str = ""
-    has_part: bool = True
+    answers: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from chunkdl.core.addresses import parse_literal
+from chunkdl.addresses import parse_literal
 from chunkdl.errors import ConnectFailed
 from chunkdl.http.proxies import authorization_for, redacted_proxy
 from chunkdl.http.tls import trusted_context

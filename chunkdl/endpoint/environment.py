@@ -36,8 +36,9 @@ def online(environ: Mapping[str, str], url: str, settings: Settings) -> dict[str
     return kept | changed | _direct(environ)
 
 
-# It would go before HF_ENDPOINT; HUGGINGFACE_HUB_CACHE only looks as if it could.
-_AGAINST = frozenset({"HUGGINGFACE_CO_STAGING", "HUGGINGFACE_HUB_CACHE"})
+# The first would go before HF_ENDPOINT, the second only looks as if it could. The last two keep a program from asking
+# anybody: with them set we are here only because the user said --online.
+_AGAINST = frozenset({"HUGGINGFACE_CO_STAGING", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"})
 
 
 def _direct(environ: Mapping[str, str]) -> dict[str, str]:

@@ -27,17 +27,21 @@ from chunkdl.share.answers import Catalogue
 from chunkdl.share.offer import DEFAULT_REVISION, OfferedCommit, OfferedRepo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
 
     from chunkdl.endpoint.questions import Question
-    from chunkdl.model import Artifact
+    from chunkdl.model import Artifact, RepoType
     from chunkdl.pipeline.pool import Pool
     from chunkdl.report import Report
     from chunkdl.settings import Settings
     from chunkdl.share.answers import Answer, Asked
 
+    _Key = tuple[RepoType, str, str, str | None]  # and the token
+
 # A branch may move while a program runs for days; within minutes its files should be of one commit.
 _BRANCH_KEEPS_S = 300.0
+# Listings that are kept, the latest: a program loads a handful, and one of 50,000 files takes tens of megabytes.
+_MOST_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class _Learnt:
     identity: Identity
+    artifact: Artifact
+    catalogue: Catalogue
     at: float
 
 
@@ -75,7 +81,7 @@ class EngineHub:
         self._settings = settings
         self._on_failure = on_failure
         self._clock = clock
-        self._learnt: dict[Hashable, _Learnt] = {}
+        self._learnt: dict[_Key, _Learnt] = {}
 
     async def reply(self, asked: Asked) -> Reply:
         """Answer one request; files are fetched first, which may take as long as it takes."""
@@ -96,27 +102,36 @@ class EngineHub:
         settings = with_token(self._settings, question.token)
         identity = self._identity(question, settings)
         artifact = (await identity.learn()).artifact
-        self._keep(identity, question, artifact)
-        answer = catalogue_of(artifact, question).answer(asked)
+        answer = self._keep(identity, question, artifact).answer(asked)
         if answer.piece is None or not question.reads:
             return Reply(answer)
         return Reply(answer, await self._fetched(identity, question, settings))
 
     def _identity(self, question: Question, settings: Settings) -> Identity:
-        learnt = self._learnt.get(_key(question, question.revision))
-        fixed = question.revision is not None and is_commit(question.revision)
-        if learnt is not None and (fixed or self._clock() - learnt.at < _BRANCH_KEEPS_S):
+        key = _key(question, question.revision)
+        learnt = self._learnt.get(key)
+        if learnt is not None and self._holds(key, learnt):
             return learnt.identity
         reference = parse_reference(spell(replace(question, path=None)))
         return Identity(reference, self._pool.session.view(settings, FetchOptions(format="all"), self._pool.observer))
 
-    def _keep(self, identity: Identity, question: Question, artifact: Artifact) -> None:
+    def _holds(self, key: _Key, learnt: _Learnt) -> bool:
+        """What a commit is stays; what a branch is may change."""
+        return is_commit(key[2]) or self._clock() - learnt.at < _BRANCH_KEEPS_S
+
+    def _keep(self, identity: Identity, question: Question, artifact: Artifact) -> Catalogue:
         """Under what was asked and under its commit: clients ask for the branch once, then for the commit."""
-        now = self._clock()
-        for revision in (question.revision, artifact.commit):
-            kept = self._learnt.get(_key(question, revision))
-            if kept is None or kept.identity is not identity:
-                self._learnt[_key(question, revision)] = _Learnt(identity, now)
+        key = _key(question, question.revision)
+        kept = self._learnt.get(key)
+        same = kept is not None and kept.identity is identity
+        if kept is not None and same and kept.artifact is artifact:
+            return kept.catalogue
+        at = kept.at if kept is not None and same else self._clock()
+        learnt = _Learnt(identity, artifact, catalogue_of(artifact, question), at)
+        new = dict.fromkeys((key, _key(question, artifact.commit)), learnt)
+        others = [each for each in self._learnt.items() if each[0] not in new and self._holds(*each)]
+        self._learnt = {**dict(others[-_MOST_KEPT:]), **new}
+        return learnt.catalogue
 
     async def _fetched(self, identity: Identity, question: Question, settings: Settings) -> Path:
         text = spell(question)
@@ -154,6 +169,6 @@ def spell(question: Question) -> str:
     return f"hf://{question.repo_type.url_prefix}{question.repo_id}@{at}{path}"
 
 
-def _key(question: Question, revision: str | None) -> Hashable:
+def _key(question: Question, revision: str | None) -> _Key:
     """A token opens what it opens: what was learnt with one is nobody else's."""
     return question.repo_type, question.repo_id, revision or DEFAULT_REVISION, question.token

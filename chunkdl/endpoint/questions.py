@@ -78,6 +78,8 @@ def _question(parts: tuple[str, ...]) -> Question | None:
 def _about(repo_type: RepoType, rest: list[str]) -> Question | None:
     count = 1 if len(rest) == 1 or rest[1:2] == ["refs"] or (len(rest) > 2 and rest[1] in _ABOUT) else 2  # noqa: PLR2004
     repo_id, tail = "/".join(rest[:count]), rest[count:]
+    if not repo_id:  # a search among all of them
+        return None
     match tail:
         case [] | ["refs"]:
             return Question(repo_type, repo_id)

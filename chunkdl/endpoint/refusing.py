@@ -34,7 +34,7 @@ def refusal(error: ChunkdlError) -> Answer:
 
 def nothing_here() -> Answer:
     """For requests that no download makes."""
-    return Answer(_NOT_FOUND, {"X-Error-Message": "chunkdl run answers downloads alone"}, b"{}")
+    return Answer(_NOT_FOUND, {"X-Error-Message": "chunkdl answers downloads alone"}, b"{}")
 
 
 def _spelt(error: ChunkdlError) -> tuple[int, str]:

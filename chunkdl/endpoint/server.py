@@ -12,7 +12,7 @@ import secrets
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from chunkdl.core.addresses import is_loopback_host
+from chunkdl.addresses import is_loopback_host
 from chunkdl.share.answers import Answer
 from chunkdl.share.hosts import host_name
 from chunkdl.share.sending import asked_of, listening, send, send_head, with_paths

@@ -100,7 +100,6 @@ def _client_of(package: Any, engine_hub: EngineHub, background: Background) -> I
         transport = EngineTransport(library, inner, _endpoints(package), engine_hub, background)
         return library.Client(
             transport=transport,
-            event_hooks=inner.event_hooks,
             headers=inner.headers,
             cookies=inner.cookies,
             timeout=inner.timeout,

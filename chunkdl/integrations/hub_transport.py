@@ -1,15 +1,19 @@
 """A transport for huggingface_hub's HTTP client: what goes to the hub is answered by the engine, the rest is passed on.
 
-Decides which requests are the hub's. Works with httpx and httpx2, which are handed in: no dependency of ours.
+Decides which requests the engine answers: those that a download makes. What else a program asks the hub (who it is,
+which models there are) and what changes something go there as ever. Works with httpx and httpx2, which are handed in:
+no dependency of ours.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from chunkdl.endpoint.questions import question_of
 from chunkdl.model import MIB
-from chunkdl.share.answers import Asked
+from chunkdl.share.answers import Asked, paths_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +22,9 @@ if TYPE_CHECKING:
     from chunkdl.endpoint.hub import EngineHub, Reply
     from chunkdl.pipeline.background import Background
 
+# What huggingface_hub (2.4, ``_detect_agent.py``) asks before a download to name its caller, and does without if told
+# that there is nothing: where the hub cannot be reached it would wait for that each time.
+_ASIDE = ("api", "agent-harnesses")
 # Reads of a file on its way to the client, which writes it in pieces of its own.
 _READ_BYTES = MIB
 
@@ -27,7 +34,7 @@ class EngineTransport:
 
     Args:
         library: httpx or httpx2.
-        inner: the client that would have been there; sends what is not the hub's.
+        inner: the client that would have been there; sends what the engine does not answer.
         endpoints: base URLs of the hub, without a final slash.
         hub: answers for it.
         background: where ``hub`` lives.
@@ -46,11 +53,16 @@ class EngineTransport:
         """Answer one request; blocks until the engine has what the answer leads to."""
         url = str(request.url)
         base = next((each for each in self._endpoints if url.startswith((f"{each}/", f"{each}?"))), None)
-        asked = _asked(request, url, base) if base is not None else None
-        if asked is None:
+        if base is None or not _is_for_us(_asked(request, url, base)):
             return self._inner.send(request, stream=True, follow_redirects=False)
-        reply = self._background.submit(self._hub.reply(asked)).result()
-        return self._response(request, reply)
+        hooks = self._inner.event_hooks  # which it calls itself for what it sends
+        for hook in hooks["request"]:
+            hook(request)
+        reply = self._background.submit(self._hub.reply(_with_paths(request, _asked(request, url, base)))).result()
+        response = self._response(request, reply)
+        for hook in hooks["response"]:
+            hook(response)
+        return response
 
     def _response(self, request: Any, reply: Reply) -> Any:
         answer, headers = reply.answer, dict(reply.answer.headers)
@@ -77,10 +89,12 @@ class EngineTransport:
         self.close()
 
 
-def _asked(request: Any, url: str, base: str) -> Asked | None:
-    """The request in our words; None for what changes something, which is not for us."""
-    if request.method not in {"GET", "HEAD"}:
-        return None
+def _is_for_us(asked: Asked) -> bool:
+    return question_of(asked) is not None or asked.parts == _ASIDE
+
+
+def _asked(request: Any, url: str, base: str) -> Asked:
+    """The request in our words, but for a body: those of uploads are nobody's to read before they are sent."""
     parts = urlsplit(url[len(base) :])
     return Asked(
         method=request.method,
@@ -89,6 +103,13 @@ def _asked(request: Any, url: str, base: str) -> Asked | None:
         headers={name.lower(): value for name, value in request.headers.items()},
         base_url=base,
     )
+
+
+def _with_paths(request: Any, asked: Asked) -> Asked:
+    if not asked.about_paths:
+        return asked
+    body = request.read().decode(errors="replace")
+    return replace(asked, paths=paths_named(body, asked.headers.get("content-type", "")))
 
 
 def _read(path: Path, start: int, stop: int) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, urlparse
 
 from chunkdl.api import FetchFailed, FetchOptions, completed, result_of, shared_fetch
-from chunkdl.disk import replace, store_errors
+from chunkdl.disk import NEW_SUFFIX, replace, store_errors
 from chunkdl.errors import IntegrityError, UsageError
 from chunkdl.identify.checkpoints import name_digest
 from chunkdl.identify.torchhub import true_prefix
@@ -36,8 +36,6 @@ MapLocation: TypeAlias = "Callable[[Any, str], Any] | Any | str | dict[str, str]
 _HASH = re.compile(r"-([a-f0-9]*)\.")
 # Fewer digits than these prove too little to settle what is fetched; they are compared afterwards, as torch does.
 _FEWEST_DIGITS = 8
-# What is fetched under another name first: what must be judged, or stands in for a file that is there, until whole.
-_ASIDE = ".chunkdl-new"
 
 
 def load_state_dict_from_url(  # noqa: PLR0913, PLR0917  torch's signature
@@ -130,7 +128,8 @@ def _bring(url: str, target: Path, digits: str, *, progress: bool) -> None:
     """The file at ``url`` to ``target``, its sha256 beginning with ``digits``; RuntimeError, as in torch, if not so."""
     try:
         if target.exists() or 0 < len(digits) < _FEWEST_DIGITS:
-            aside = target.with_name(f"{target.name}{_ASIDE}")
+            # under another name first: what must be judged, or stands in for a file that is there, until whole
+            aside = target.with_name(f"{target.name}{NEW_SUFFIX}")
             _settle(_fetch(url, aside, digits, progress=progress), target, digits)
         else:
             _fetch(url, target, digits, progress=progress)
@@ -169,7 +168,7 @@ def _fetch_by(reference: str, target: Path, *, progress: bool, names_prove: bool
     options = FetchOptions(allow_unverified=True, names_prove=names_prove)
     # torch knows no offline mode, and HF_HUB_OFFLINE is about another hub
     settings = SourceOptions(local_dir=target.parent, offline=False).settings()
-    bar = Bar(None, target.name.removesuffix(_ASIDE), wanted=progress)
+    bar = Bar(None, target.name.removesuffix(NEW_SUFFIX), wanted=progress)
     try:
         return result_of(completed(lambda: shared_fetch(reference, options, settings, bar.watch)))
     finally:

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from chunkdl.core.asked_range import asked_range
 from chunkdl.model import RepoType
@@ -60,6 +60,18 @@ class Asked:
         return self.method == "POST" and self.parts[:1] == ("api",) and PATHS_INFO in self.parts[3:5]
 
 
+def paths_named(body: str, content_type: str) -> tuple[str, ...]:
+    """The paths that a question about several files names, in a form or as JSON; none if it is neither."""
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        return tuple(value for name, value in parse_qsl(body) if name == "paths")
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return ()
+    paths = said.get("paths") if isinstance(said, dict) else None
+    return tuple(map(str, paths)) if isinstance(paths, list) else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Bytes ``[start, stop)`` of one content of ``size`` bytes."""
@@ -97,6 +109,8 @@ class Catalogue:
             for commit in each.commits.values()
         }
 
+        self._listings: dict[tuple[RepoType, str, str], hub_json.Listing] = {}
+
     def answer(self, asked: Asked) -> Answer:
         """Answer any request."""
         if asked.method not in {"GET", "HEAD"} and not asked.about_paths:
@@ -128,15 +142,22 @@ class Catalogue:
                 return _json(hub_json.info(repo, commit)) if commit else _no_revision()
             case ["tree", *revision_and_folder]:
                 commit, folder = _split(repo, revision_and_folder)
-                return self._tree(asked, commit, folder) if commit else _no_revision()
+                return self._tree(asked, repo, commit, folder) if commit else _no_revision()
             case [word, *revision] if word == PATHS_INFO and asked.about_paths:
                 commit = repo.at("/".join(revision))
-                return _json(hub_json.paths_info(commit, asked.paths)) if commit else _no_revision()
+                return _json(self._listing(repo, commit).of_paths(asked.paths)) if commit else _no_revision()
         return _error(_NOT_FOUND, "", "this mirror does not answer that")
 
-    def _tree(self, asked: Asked, commit: OfferedCommit, folder: str) -> Answer:
+    def _listing(self, repo: OfferedRepo, commit: OfferedCommit) -> hub_json.Listing:
+        """Built when first asked for: a listing of 50,000 files comes in pages, and each page asks."""
+        key = (repo.repo_type, repo.repo_id, commit.commit)
+        if key not in self._listings:
+            self._listings[key] = hub_json.Listing(commit)
+        return self._listings[key]
+
+    def _tree(self, asked: Asked, repo: OfferedRepo, commit: OfferedCommit, folder: str) -> Answer:
         recursive = asked.query.get("recursive", "").lower() in {"true", "1"}
-        entries = hub_json.tree(commit, folder, recursive=recursive)
+        entries = self._listing(repo, commit).tree(folder, recursive=recursive)
         if folder and not entries:
             return _no_entry(commit)
         first = _from_cursor(asked.query.get("cursor", ""))

@@ -1,12 +1,13 @@
 """Which JSON documents about an offer lie in a mirror folder, and what each is called.
 
-Decides names, so that the writer and nginx's configuration agree. Folders are numbered: their own names could
-be anything. ``flat`` lists one folder, ``deep`` everything below it; transformers asks for the first, the
-hub's own client for the second.
+Decides names, so that the writer and nginx's configuration agree. Folders are told by a digest of their names, which
+could be anything; a number would shift when another export adds a folder, under an nginx that runs. ``flat`` lists
+one folder, ``deep`` everything below it; transformers asks for the first, the hub's own client for the second.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from chunkdl.share import hub_json
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 REFS = "refs.json"
 FLAT, DEEP = "flat", "deep"
+# 64 bits: no two of a commit's folders share them.
+_DIGITS = 16
 
 
 def info_name(commit: str) -> str:
@@ -25,9 +28,9 @@ def info_name(commit: str) -> str:
     return f"{commit}-info.json"
 
 
-def tree_name(commit: str, number: int, depth: str) -> str:
-    """The listing of one folder, by its place in ``folders``."""
-    return f"{commit}-tree-{number}-{depth}.json"
+def tree_name(commit: str, folder: str, depth: str) -> str:
+    """The listing of one folder."""
+    return f"{commit}-tree-{hashlib.sha256(folder.encode()).hexdigest()[:_DIGITS]}-{depth}.json"
 
 
 def folders(commit: OfferedCommit) -> list[str]:
@@ -35,10 +38,15 @@ def folders(commit: OfferedCommit) -> list[str]:
     return ["", *hub_json.folders(commit)]
 
 
+def last_name(commit: str) -> str:
+    """The last of ``of_commit``: where it stands, all do."""
+    return tree_name(commit, "", DEEP)
+
+
 def of_commit(repo: OfferedRepo, commit: OfferedCommit) -> Iterator[tuple[str, Any]]:
     """Name and content of each document about one commit."""
     yield info_name(commit.commit), hub_json.info(repo, commit)
-    for number, folder in enumerate(folders(commit)):
+    listing = hub_json.Listing(commit)
+    for folder in reversed(folders(commit)):
         for depth in (FLAT, DEEP):
-            listing = hub_json.tree(commit, folder, recursive=depth == DEEP)
-            yield tree_name(commit.commit, number, depth), listing
+            yield tree_name(commit.commit, folder, depth), listing.tree(folder, recursive=depth == DEEP)

@@ -13,19 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from chunkdl.assemble.digests import hash_file
 from chunkdl.assemble.staging import staging
-from chunkdl.disk import (
-    Means,
-    fsync_folder,
-    link_or_copy,
-    replace,
-    replacing,
-    store_errors,
-    write_all,
-    write_atomically,
-)
+from chunkdl.disk import Means, fsync_folder, replace, replacing, store_errors, write_all, write_atomically
 from chunkdl.errors import PolicyRefused, UsageError
 from chunkdl.identify.references import parse_repository
 from chunkdl.model import is_commit
+from chunkdl.second_name import link_or_copy
 from chunkdl.share import documents, hub_json
 from chunkdl.share.folder import MARKER
 from chunkdl.share.holdings import Holding, damaged, look_up
@@ -118,7 +110,7 @@ def export(
         size,
         copied,
         holding.complete,
-        tuple(_notices(holding)),
+        tuple(_notices(holding, restricted=restricted)),
     )
 
 
@@ -178,7 +170,7 @@ def _write_documents(repo: OfferedRepo, commit: str, folder: MirrorFolder) -> No
     """The hub's own JSON, for nginx: about what is new, and under an id that is new about all the rest too."""
     found: list[tuple[str, Any]] = [(documents.REFS, hub_json.refs(repo))]
     for each in repo.commits.values():
-        if each.commit == commit or not folder.document(repo, documents.info_name(each.commit)).exists():
+        if each.commit == commit or not folder.document(repo, documents.last_name(each.commit)).exists():
             found += documents.of_commit(repo, each)
     for name, value in found:
         path = folder.document(repo, name)
@@ -195,7 +187,7 @@ def _not_for_everybody(holding: Holding) -> PolicyRefused:
     )
 
 
-def _notices(holding: Holding) -> Iterator[str]:
+def _notices(holding: Holding, *, restricted: bool) -> Iterator[str]:
     name = holding.reference.text
     if holding.unknown:
         first = holding.unknown[0]
@@ -204,6 +196,11 @@ def _notices(holding: Holding) -> Iterator[str]:
         yield (
             f"{name}: only what the cache holds is offered, {spell_count(len(holding.files), 'file')}, as if it were "
             f"all of the commit; for the whole: chunkdl fetch {name} --format all"
+        )
+    if not (holding.remembered or restricted):
+        yield (
+            f"{name}: whether it is gated or private is not known here, and the mirror hands it to everybody who can "
+            f"reach it; chunkdl fetch {name} asks the origin"
         )
     if holding.unconfirmed:
         yield f"{name}: placed on the word of {holding.unconfirmed}, which the origin has not confirmed"

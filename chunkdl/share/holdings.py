@@ -36,7 +36,7 @@ class Holding:
         files: what is here of it and can be proven.
         complete: nothing is lacking.
         unknown: paths whose digest nobody here knows; they cannot be proven.
-        gated: the origin said so. private: likewise.
+        remembered: the origin once said something of this commit. gated: it said so. private: likewise.
         unconfirmed: by whose word it was placed, if the origin never confirmed it.
     """
 
@@ -47,6 +47,7 @@ class Holding:
     files: tuple[RemoteFile, ...]
     complete: bool
     unknown: tuple[str, ...] = ()
+    remembered: bool = False
     gated: bool = False
     private: bool = False
     unconfirmed: str | None = None
@@ -82,6 +83,7 @@ def look_up(reference: Reference, settings: Settings) -> Holding:
         held,
         complete=listing is not None and len(held) == len(listed),
         unknown=tuple(path for path in cached.files if path not in listed and _wanted(reference, path)),
+        remembered=earlier is not None,
         gated=earlier is not None and earlier.gated,
         private=earlier is not None and earlier.private,
         unconfirmed=unconfirmed,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chunkdl.core.addresses import is_loopback_host, parse_literal
+from chunkdl.addresses import is_loopback_host, parse_literal
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -7,6 +7,7 @@ that a folder of files does not speak.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 from chunkdl.assemble.listing import pointer_oid
@@ -41,20 +42,29 @@ def info(repo: OfferedRepo, commit: OfferedCommit) -> dict[str, Any]:
     }
 
 
-def tree(commit: OfferedCommit, folder: str = "", *, recursive: bool = True) -> list[dict[str, Any]]:
-    """The entries of ``/tree/{revision}/{folder}``, folders included, in the order of their paths."""
-    prefix = f"{folder}/" if folder else ""
-    entries = [*_folder_entries(commit), *(_entry(each) for each in commit.files)]
-    below = [each for each in entries if str(each["path"]).startswith(prefix)]
-    shown = [each for each in below if recursive or "/" not in str(each["path"])[len(prefix) :]]
-    return sorted(shown, key=lambda each: str(each["path"]))
+class Listing:
+    """The entries of one commit, folders included, in the order of their paths: built once, asked many times."""
 
+    def __init__(self, commit: OfferedCommit) -> None:
+        entries = [*_folder_entries(commit), *(_entry(each) for each in commit.files)]
+        self._entries = sorted(entries, key=lambda each: str(each["path"]))
+        self._paths = [str(each["path"]) for each in self._entries]
 
-def paths_info(commit: OfferedCommit, paths: Sequence[str]) -> list[dict[str, Any]]:
-    """What ``/paths-info/{revision}`` says of files and folders; those that are not there are left out."""
-    known = {str(each["path"]): each for each in tree(commit)}
-    wanted = dict.fromkeys(each.strip("/") for each in paths)
-    return [known[each] for each in wanted if each in known]
+    def tree(self, folder: str = "", *, recursive: bool = True) -> list[dict[str, Any]]:
+        """The entries of ``/tree/{revision}/{folder}``."""
+        first, last = 0, len(self._paths)
+        if folder:  # what begins with "folder/" stands together, right before "folder0": 0 follows the slash
+            first, last = bisect_left(self._paths, f"{folder}/"), bisect_left(self._paths, f"{folder}0")
+        if recursive:
+            return self._entries[first:last]
+        begin = len(folder) + 1 if folder else 0
+        return [self._entries[at] for at in range(first, last) if "/" not in self._paths[at][begin:]]
+
+    def of_paths(self, paths: Sequence[str]) -> list[dict[str, Any]]:
+        """What ``/paths-info/{revision}`` says of files and folders; those that are not there are left out."""
+        wanted = dict.fromkeys(each.strip("/") for each in paths)
+        found = ((each, bisect_left(self._paths, each)) for each in wanted)
+        return [self._entries[at] for each, at in found if at < len(self._paths) and self._paths[at] == each]
 
 
 def refs(repo: OfferedRepo) -> dict[str, Any]:

@@ -129,9 +129,9 @@ def _commit(repo: OfferedRepo, commit: OfferedCommit) -> Iterator[str]:
     api, web = _roots(repo)
     name = commit.commit
     yield _filled(_DOCUMENT, URI=_quoted(f"{api}/revision/{name}"), FILE=_file(repo, info_name(name)))
-    for number, path in enumerate(folders(commit)):
+    for path in folders(commit):
         uri = f"{api}/tree/{name}/{path}".removesuffix("/")
-        yield _filled(_DOCUMENT, URI=_quoted(uri), FILE=_file(repo, tree_name(name, number, "$depth")))
+        yield _filled(_DOCUMENT, URI=_quoted(uri), FILE=_file(repo, tree_name(name, path, "$depth")))
     folder = f"{web}/resolve/{name}/"
     for each in commit.files:
         yield _content(folder + each.path, each, name)

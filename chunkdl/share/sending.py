@@ -6,7 +6,6 @@ Decides when a reader is too slow to be kept. Knows neither what is offered nor 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ from aiohttp import web
 
 from chunkdl.errors import UsageError
 from chunkdl.model import MIB
-from chunkdl.share.answers import Asked
+from chunkdl.share.answers import Asked, paths_named
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -60,18 +59,7 @@ async def with_paths(request: web.BaseRequest, asked: Asked) -> Asked:
             body = (await request.read()).decode(errors="replace")
     except TimeoutError as error:
         raise web.HTTPRequestTimeout from error
-    if request.content_type == "application/json":
-        return replace(asked, paths=_named_in(body))
-    return replace(asked, paths=tuple(value for name, value in parse_qsl(body) if name == "paths"))
-
-
-def _named_in(body: str) -> tuple[str, ...]:
-    try:
-        said = json.loads(body)
-    except ValueError:
-        return ()
-    paths = said.get("paths") if isinstance(said, dict) else None
-    return tuple(map(str, paths)) if isinstance(paths, list) else ()
+    return replace(asked, paths=paths_named(body, request.content_type))
 
 
 async def send(
@@ -133,9 +121,11 @@ async def _send_spans(request: web.BaseRequest, file: IO[bytes], piece: Piece) -
         count = min(_SPAN_BYTES, piece.stop - at)
         try:
             async with asyncio.timeout(_SPAN_LIMIT_S):
-                await loop.sendfile(transport, file, at, count)
+                sent = await loop.sendfile(transport, file, at, count)
         except TimeoutError as error:
             raise ConnectionResetError("the reader takes nothing") from error
+        if sent < count:  # what was promised cannot come: the next answer must not be taken for the rest of this one
+            raise ConnectionResetError("the file became shorter")
         at += count
 
 

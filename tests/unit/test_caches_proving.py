@@ -6,11 +6,13 @@ import pytest
 from chunkdl.assemble.digests import hash_file
 from chunkdl.assemble.local_folder import LocalFolder
 from chunkdl.assemble.local_record import FileRecord, write_record
+from chunkdl.caches import repairing
 from chunkdl.caches.proving import Proving, State
 from chunkdl.caches.repairing import mendings, prepare, set_aside, unshown
 from chunkdl.caches.subjects import Subjects
 from chunkdl.errors import ArtifactNotFound
 from chunkdl.model import Digest, DigestAlgorithm
+from chunkdl.process_identity import Life, life_of_stamped
 from chunkdl.transfer.receipts import Receipts
 from tests.support.cache_world import lfs
 from tests.support.caches import Caches, age, commit
@@ -207,6 +209,18 @@ def test_a_proof_leaves_a_receipt_and_a_damage_a_part_of_what_may_be_right(tmp_p
     assert (partial.held_bytes, partial.total_bytes, partial.owner) == (len(BIG), len(BIG), "")
     assert repo.part(digest).read_bytes() == repo.blob(digest).read_bytes()
     assert hash_file(repo.part(digest), digest, len(BIG)) is None
+
+
+def test_the_copy_that_a_part_begins_as_says_whose_it_is(tmp_path, caches, monkeypatch):
+    """So that what a killed repair leaves is known from what a living one is at."""
+    receipts, seen = Receipts(tmp_path / "state"), []
+    repo = caches.place("org/name", {"a.bin": BIG})
+    judge(caches, receipts=receipts)
+    flip(blob_of(repo, BIG))
+    (damaged,) = judge(caches).judged
+    monkeypatch.setattr(repairing, "clone_or_copy", lambda *_: seen.extend(repo.blobs.glob("*.chunkdl-new")))
+    prepare(repo, damaged, receipts)
+    assert [life_of_stamped(each.name.removesuffix(".chunkdl-new").rpartition(".")[2]) for each in seen] == [Life.ALIVE]
 
 
 def test_without_a_receipt_no_part_is_prepared(tmp_path, caches):

@@ -127,6 +127,18 @@ def test_a_repository_with_broken_links_is_left_alone(caches):
     assert "verify --repair mends it" in verdict.kept[0]
 
 
+@pytest.mark.parametrize("says", [commit(2).encode(), commit(1).encode() + b"\n", b"", b"\xff\xfe"])
+def test_while_a_ref_leads_nowhere_no_revision_goes(caches, says):
+    """As after an `hf download` that failed: the ref was moved before the first file, the old commit still loads."""
+    repo = caches.place("org/name", {"a.bin": BIG})
+    repo.ref("main").write_bytes(says)
+    seen, verdict = decided(caches, Policy(max_bytes=0), in_days=99)
+    assert verdict.removal.is_empty
+    assert verdict.kept[0].startswith("org/name: the ref main names ")
+    assert verdict.kept[0].endswith("which is not here; a fetch mends it, rm removes it")
+    assert [each.path for each in seen.repos[0].revisions[0].entries] == ["a.bin"]
+
+
 def used(path, days):
     now = time.time()
     os.utime(path, (now - days * DAY_S, now - days * DAY_S))
@@ -141,6 +153,14 @@ def test_what_was_read_longest_ago_goes_until_the_rest_fits(caches):
     assert gone(verdict) == {("org/old", commit(1))}
     assert [each.name.startswith("net") for each in verdict.removal.checkpoints] == [True]
     assert freed_bytes(seen, verdict.removal) == 2800 + 5000
+
+
+def test_a_stale_transfer_of_torch_makes_room_before_any_model_goes(caches):
+    caches.place("org/name", {"a.bin": BIG})
+    caches.torch.mkdir(parents=True)
+    (caches.torch / f".net.pth.{'c' * 64}.chunkdl-part").write_bytes(BIG * 4)
+    _, verdict = decided(caches, Policy(max_bytes=6000), in_days=15)
+    assert (len(verdict.removal.torch_partials), gone(verdict), verdict.kept) == (1, set(), ())
 
 
 def seen_bytes(caches):

@@ -4,10 +4,12 @@ import time
 import pytest
 from filelock import FileLock
 
+from chunkdl.caches.pruning import Policy, prune
 from chunkdl.caches.removal import freed_bytes
 from chunkdl.caches.removing import Remover
 from chunkdl.caches.shared_store import payload_of, sweep, unused_payloads
 from chunkdl.caches.targets import removal_of
+from chunkdl.disk import new_name
 from chunkdl.errors import ArtifactNotFound, StoreError, UsageError
 from chunkdl.model import RepoType
 from tests.support.cache_rules import broken_rules
@@ -92,6 +94,38 @@ def test_a_living_owner_is_respected(caches):
     outcome, _ = remove(caches, f"partial:{part.name[:12]}")
     assert "is at it" in outcome.skipped[0]
     assert part.exists()
+
+
+def test_nothing_of_a_first_fetch_that_runs_is_removed(caches):
+    """No revision is shown yet; finished contents and what is about to be renamed are the running process's."""
+    caches.begin("org/name", OTHER, 2000, owner=living())
+    repo = caches.repo("org/name")
+    (repo.blobs / ("a" * 64)).write_bytes(BIG)
+    new_name(repo.blobs / ("b" * 40)).write_bytes(b"small")
+    before = caches.names("org/name")
+    outcome, _ = remove(caches, "org/name")
+    assert "a fetch is under way" in outcome.skipped[0]
+    assert caches.names("org/name") == before
+
+
+def test_contents_that_a_fetch_took_up_while_we_asked_stay(caches):
+    repo = caches.place("org/name", {"a.bin": BIG})
+    (repo.blobs / ("a" * 64)).write_bytes(OTHER)
+    seen = caches.seen()
+    removal = prune(seen, Policy(older_than_s=0.0), (), time.time() + 1).removal
+    assert [each.path.name for each in removal.repos[0].blobs] == ["a" * 64]
+    caches.begin("org/name", OTHER * 2, 2000, owner=living())
+    outcome = Remover(seen, time.time).remove(removal)
+    assert "a fetch is under way" in outcome.skipped[0]
+    assert (repo.blobs / ("a" * 64)).exists()
+
+
+def test_a_repository_without_snapshots_leaves_no_folder(caches):
+    repo = caches.repo("org/name")
+    repo.blobs.mkdir(parents=True)
+    (repo.blobs / ("a" * 64)).write_bytes(OTHER)
+    remove(caches, "org/name")
+    assert not repo.path.exists()
 
 
 def test_a_dead_owners_transfer_goes_with_all_its_files(caches):

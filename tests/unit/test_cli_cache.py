@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -7,6 +8,8 @@ import jsonschema
 import pytest
 from cli_stage import REPO_ROOT, Stage, good_report, placed_result
 
+from chunkdl.assemble.local_folder import LocalFolder
+from chunkdl.assemble.local_record import FileRecord, write_record
 from chunkdl.batch.job import Task, Wish
 from chunkdl.batch.queue import QUEUE_FILE, Queue
 from chunkdl.caches import proving
@@ -185,6 +188,27 @@ def test_verify_finds_and_exits_with_five(caches, run):
     answer = check("verify", run("cache", "verify", "org/name", "--json", code=5).json)
     assert answer["findings"][0]["state"] == "damaged"
     check("verify", run("verify", "org/none", "--json", code=3).json)
+
+
+def test_damage_below_a_folder_that_names_no_commit_is_no_silence(caches, tmp_path):
+    repo = caches.place("org/name", {"a.bin": BIG})
+    repo.snapshot(commit(1)).rename(repo.snapshots / "main")
+    next(repo.blobs.iterdir()).write_bytes(b"x" * 5000)
+    stage = Stage(tmp_path, silence, environ={"TORCH_HOME": str(tmp_path / "torch")})
+    assert stage.run("verify", "--repair") == 5
+    assert "a.bin: its folder names no commit" in stage.err
+    assert "chunkdl fetch org/name" in stage.err
+
+
+def test_what_an_owner_edited_is_told_with_the_way_back(tmp_path, run):
+    folder = LocalFolder(tmp_path / "my model")
+    folder.downloads.mkdir(parents=True)
+    record = FileRecord(commit(1), hashlib.sha256(BIG).hexdigest(), 1e9)
+    write_record(folder.metadata("a.bin"), record, stage_in=folder.downloads)
+    folder.file("a.bin").write_bytes(OTHER)
+    stage = run("verify", str(folder.root))
+    assert stage.out.startswith("edited: ")
+    assert f"chunkdl fetch REF --local-dir '{folder.root}'" in stage.err
 
 
 def test_both_names_of_verify_are_one_command(run):

@@ -77,6 +77,24 @@ def test_index_and_configurations_are_brought_up_to_date(model, cache):
     assert list(config) == ["model_type", "dtype", "text_config", "vocab_size"]
 
 
+@pytest.mark.parametrize(
+    ("told", "act"),
+    [({"quantization_config": None, "dtype": "float32"}, Act.REWRITE), ({"dtype": ["float32", {}]}, Act.COPY)],
+)
+def test_what_a_configuration_states_in_other_words_is_left_as_it_is(model, cache, told, act):
+    (model / "config.json").write_text(json.dumps(told))
+    plan = planned(model, cache)
+    assert {each.name: each.act for each in plan.works}["config.json"] is act
+
+
+def test_a_link_to_a_folder_is_refused_by_name(model, cache, tmp_path):
+    """What it leads to would otherwise be lacking in the result, without a word."""
+    (tmp_path / "shared").mkdir()
+    (model / "vae").symlink_to(tmp_path / "shared")
+    with pytest.raises(PlacementRefused, match="vae is a link to a folder"):
+        planned(model, cache)
+
+
 def test_a_configuration_without_types_is_copied(model, cache):
     (model / "config.json").write_text('{"_class_name":"UNet"}')
     acts = {each.name: each.act for each in planned(model, cache).works}

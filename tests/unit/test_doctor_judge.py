@@ -5,21 +5,25 @@ import errno
 import os
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 from hub_stage import settings as stage_settings
 
 from chunkdl.assemble.layout import PART_SUFFIX
+from chunkdl.caches.pruning import OLDER_THAN_S
+from chunkdl.caches.scanning import scan_partials
+from chunkdl.caches.seen import PartialSeen, Stored
 from chunkdl.doctor.judge_network import judge_delivery, judge_sources, speaks
 from chunkdl.doctor.judge_settings import judge_settings, list_settings
-from chunkdl.doctor.judge_storage import STALE_S, judge_folder, judge_leftovers
-from chunkdl.doctor.leftovers import look_for_leftovers
-from chunkdl.doctor.seen import FolderSeen, LeftoverSeen, Level, SourceSeen, Step
+from chunkdl.doctor.judge_storage import judge_folder, judge_leftovers
+from chunkdl.doctor.seen import FolderSeen, Level, SourceSeen, Step
 from chunkdl.doctor.steps import Steps, failed
 from chunkdl.errors import AccessDenied, ArtifactNotFound, ConnectFailed
 from chunkdl.model import GIB, Mirror
 from chunkdl.observe import Notice
 
+NOW = 1.7e9
 WELL = tuple(Step(name, ok=True, seconds=0.1) for name in ("dns", "tcp", "tls", "metadata", "range"))
 
 
@@ -272,13 +276,19 @@ def test_what_a_cache_lacks(seen, code):
     assert (finding.code, finding.exit_code) == (code, 0)
 
 
-def leftover(age_s=10.0, owner="", repo="org/name", size=5 << 20):
-    return LeftoverSeen(repo, "ab" * 32, age_s, size, owner)
+def leftover(age_s=10.0, owner="", place="org/name", size=5 << 20):
+    inode = (1, int(age_s))
+    files = (Stored(Path("x.chunkdl-part"), size, inode, NOW - age_s, NOW - age_s, NOW - age_s),)
+    return PartialSeen("ab" * 32, place, files, None, None, owner, None, Path("x.chunkdl-owner"), NOW - age_s)
+
+
+def leftover_findings(*found):
+    return list(judge_leftovers(found, "/cache", NOW))
 
 
 def test_leftovers_by_repository():
-    found = [leftover(STALE_S), leftover(STALE_S * 2), leftover(), leftover(owner="dead"), leftover(owner="alive")]
-    running, stale, young = judge_leftovers(found, "/cache")
+    owners = (leftover(owner="dead"), leftover(owner="alive"))
+    running, stale, young = leftover_findings(leftover(OLDER_THAN_S), leftover(OLDER_THAN_S * 2), leftover(), *owners)
     assert running.message == "org/name: 1 file in transfer by a running process"
     assert stale.message == "org/name: 2 unfinished files (10.0 MiB) untouched for 14 days"
     assert (
@@ -291,8 +301,19 @@ def test_leftovers_by_repository():
 
 
 def test_what_somebody_writes_is_never_stale():
-    (finding,) = judge_leftovers([leftover(STALE_S * 9, owner="alive")], "/cache")
+    (finding,) = leftover_findings(leftover(OLDER_THAN_S * 9, owner="alive"))
     assert finding.code == "in-transfer"
+
+
+@pytest.mark.parametrize(("age_s", "code"), [(10.0, "in-transfer"), (2 * 86_400.0, "partials")])
+def test_whom_nobody_can_ask_may_be_at_it_for_a_day(age_s, code):
+    (finding,) = leftover_findings(leftover(age_s, owner="unknown"))
+    assert finding.code == code
+
+
+def test_what_was_begun_for_torch_goes_on_with_the_same_fetch():
+    (finding,) = leftover_findings(leftover(place="torch"))
+    assert (finding.subject, finding.advice) == ("torch", "the same fetch goes on with it")
 
 
 def test_leftovers_are_called_as_they_are_fetched(tmp_path):
@@ -300,7 +321,8 @@ def test_leftovers_are_called_as_they_are_fetched(tmp_path):
         blobs = tmp_path / folder / "blobs"
         blobs.mkdir(parents=True)
         (blobs / f"{'a' * 64}{PART_SUFFIX}").write_bytes(b"x")
-    assert {each.repo for each in look_for_leftovers(tmp_path, 0.0)} == {"gpt2", "org/name", "datasets/org/corpus"}
+    assert {each.place for each in scan_partials(tmp_path)} == {"gpt2", "org/name", "datasets/org/corpus"}
+    assert scan_partials(tmp_path / "none") == ()
 
 
 # ---- settings ------------------------------------------------------------------------------------

@@ -1,15 +1,19 @@
 """What the loopback hub makes of requests, of failures, and of a program's environment."""
 
+from types import SimpleNamespace
+
 import pytest
+from support.cache_world import COMMIT, FILES, OTHER_COMMIT, artifact
 
 from chunkdl.endpoint import environment
-from chunkdl.endpoint.hub import spell
+from chunkdl.endpoint.hub import EngineHub, spell
 from chunkdl.endpoint.questions import Question, question_of
 from chunkdl.endpoint.refusing import refusal
 from chunkdl.errors import AccessDenied, ArtifactNotFound, DiskFull, TransferFailed
 from chunkdl.identify.references import parse_reference
 from chunkdl.model import RepoType
 from chunkdl.settings import Settings, mirror_at
+from chunkdl.share import hub_json
 from chunkdl.share.answers import Asked
 
 MODEL, DATASET = RepoType.MODEL, RepoType.DATASET
@@ -34,6 +38,7 @@ def ask(path, method="GET", **headers):
         ("datasets/org/name/resolve/v1/a", Question(DATASET, "org/name", "v1", "a", reads=True)),
         ("api/agent-harnesses", None),
         ("api/whoami-v2", None),
+        ("api/models", None),
         ("org/name/resolve/main", None),
         ("org/name", None),
         ("", None),
@@ -117,7 +122,75 @@ def test_the_program_asks_us_patiently_and_past_every_proxy(tmp_path):
     assert environment.online({"no_proxy": "*"}, "x", settings)["no_proxy"] == "*"
 
 
+def test_online_nothing_keeps_the_program_from_asking(tmp_path):
+    settings = Settings(origin=mirror_at("https://hub.example", is_origin=True), cache_dir=tmp_path)
+    told = environment.online({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}, "http://127.0.0.1:1", settings)
+    assert told.keys().isdisjoint({"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"})
+
+
 def test_offline_the_program_asks_nobody(tmp_path):
     told = environment.offline({"PATH": "/bin"}, Settings(cache_dir=tmp_path))
     assert told["HF_HUB_OFFLINE"] == told["TRANSFORMERS_OFFLINE"] == "1"
     assert "HF_ENDPOINT" not in told
+
+
+class Repeating:
+    """Identities that say the same whenever asked, counting how often one had to be begun."""
+
+    def __init__(self, commits):
+        self.commits, self.begun = iter(commits), 0
+
+    def __call__(self, reference, _session):
+        self.begun += 1
+        found = artifact(FILES, commit=next(self.commits))
+        return SimpleNamespace(learn=lambda: _said(SimpleNamespace(artifact=found)))
+
+
+async def _said(value):
+    return value
+
+
+@pytest.fixture
+def engine_hub(monkeypatch):
+    def made(*commits):
+        identities, now = Repeating(commits), [0.0]
+        monkeypatch.setattr("chunkdl.endpoint.hub.Identity", identities)
+        pool = SimpleNamespace(session=SimpleNamespace(view=lambda *_: None), observer=None)
+        hub = EngineHub(pool, Settings(), clock=lambda: now[0])
+        return hub, identities, now
+
+    return made
+
+
+async def asked_of(hub, path):
+    return (await hub.reply(Asked("GET", tuple(path.split("/")), query={"recursive": "true"}))).answer
+
+
+async def test_a_listing_is_built_once_however_often_it_is_asked_for(engine_hub, monkeypatch):
+    built = []
+    listing = hub_json.Listing
+    monkeypatch.setattr(hub_json, "Listing", lambda commit: built.append(commit) or listing(commit))
+    hub, identities, _ = engine_hub(COMMIT)
+    for path in ("tree/main", f"tree/{COMMIT}", f"tree/{COMMIT}/onnx", "tree/main"):
+        assert (await asked_of(hub, f"api/models/org/name/{path}")).status == 200
+    assert (len(built), identities.begun) == (1, 1)
+
+
+async def test_what_a_branch_was_is_forgotten_and_what_a_commit_is_stays(engine_hub):
+    hub, identities, now = engine_hub(COMMIT, OTHER_COMMIT)
+    await asked_of(hub, "api/models/org/name/tree/main")
+    now[0] = 301.0
+    await asked_of(hub, "api/models/org/other/tree/main")
+    kept = {(each[1], each[2]) for each in hub._learnt}
+    assert kept == {("org/name", COMMIT), ("org/other", "main"), ("org/other", OTHER_COMMIT)}
+    assert (await asked_of(hub, f"api/models/org/name/tree/{COMMIT}")).status == 200
+    assert identities.begun == 2
+
+
+async def test_only_the_latest_listings_are_kept(engine_hub):
+    commits = [f"{number:040x}" for number in range(300)]
+    hub, _, _ = engine_hub(*commits)
+    for number in range(300):
+        await asked_of(hub, f"api/models/org/name{number}/tree/main")
+    assert len(hub._learnt) < 100
+    assert {each[1] for each in hub._learnt} >= {"org/name299", "org/name290"}

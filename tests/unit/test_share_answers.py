@@ -1,8 +1,10 @@
 """The hub's protocol out of an offer, without sockets; what a client sees through them is in integration."""
 
+import asyncio
 import json
+import socket
 from dataclasses import replace
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -10,7 +12,8 @@ from support.cache_world import COMMIT, FILES, OTHER_COMMIT
 
 from chunkdl.errors import PlacementRefused, UsageError
 from chunkdl.model import RepoType
-from chunkdl.share.answers import Asked, Catalogue
+from chunkdl.share import documents, hub_json, sending
+from chunkdl.share.answers import Asked, Catalogue, Piece
 from chunkdl.share.hosts import host_name, is_ours
 from chunkdl.share.nginx import render
 from chunkdl.share.offer import OfferedCommit, OfferedRepo, decode_repo, encode_repo
@@ -185,3 +188,42 @@ def test_a_question_about_paths_of_nothing():
     assert about(("x",), tail="paths-info/nope").headers["X-Error-Code"] == "RevisionNotFound"
     assert answer("/api/models/org/name/paths-info/main").status == 404
     assert about(("x",), tail="commit/main").status == 405
+
+
+def test_listings_of_folders_are_what_lies_in_them():
+    paths = ["a/b/c.txt", "a/b.txt", "a-b/x.txt", "a0.txt", "a.txt", "b/a/b.txt"]
+    listing = hub_json.Listing(OfferedCommit(COMMIT, tuple(replace(FILES[0], path=each) for each in paths)))
+    everything = sorted([*paths, "a", "a/b", "a-b", "b", "b/a"])
+    assert [each["path"] for each in listing.tree()] == everything
+    for folder in ("", "a", "a/b", "a-b", "b", "b/a", "none", "a.txt"):
+        below = [each for each in everything if not folder or each.startswith(f"{folder}/")]
+        flat = [each for each in below if "/" not in (each.removeprefix(f"{folder}/") if folder else each)]
+        assert [each["path"] for each in listing.tree(folder)] == below
+        assert [each["path"] for each in listing.tree(folder, recursive=False)] == flat
+    assert [each["path"] for each in listing.of_paths(["b/", "a.txt", "none", "a.txt"])] == ["b", "a.txt"]
+
+
+def test_documents_keep_their_names_when_an_export_adds_a_folder():
+    """Under an nginx that runs, whose configuration leads to the old names until it is told of the new."""
+    some = OfferedCommit(COMMIT, tuple(replace(FILES[0], path=each) for each in ("b/x.txt", "d/x.txt")))
+    more = OfferedCommit(COMMIT, (*some.files, replace(FILES[0], path="c/x.txt")))
+    before, after = (dict(documents.of_commit(offer(), each)) for each in (some, more))
+    assert before.keys() < after.keys()
+    in_d = documents.tree_name(COMMIT, "d", documents.FLAT)
+    assert before[in_d] == after[in_d] == hub_json.Listing(some).tree("d")
+    assert list(after)[-1] == documents.last_name(COMMIT)
+
+
+async def test_a_file_that_became_shorter_ends_its_connection(tmp_path):
+    """What follows on it would otherwise be taken for the rest of the file."""
+    (tmp_path / "blob").write_bytes(b"short")
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+    piece, request = Piece(FILES[0].digest, 20, 0, 20), SimpleNamespace(transport=transport)
+    try:
+        with (tmp_path / "blob").open("rb") as file, pytest.raises(ConnectionResetError, match="became shorter"):
+            await sending._send_spans(request, file, piece)
+    finally:
+        transport.abort()
+        theirs.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import hashlib
 import json
 from dataclasses import replace
 
@@ -11,10 +12,10 @@ from support.cache_world import COMMIT, CONTENT, FILES, ORIGIN, OTHER_COMMIT, Wo
 
 from chunkdl.cli import main as cli
 from chunkdl.cli.mirrors_export import export as export_command
-from chunkdl.disk import link_or_copy
 from chunkdl.errors import ArtifactNotFound, IntegrityError, PolicyRefused, UsageError
 from chunkdl.identify.known import Earlier, Known
 from chunkdl.model import Authority, AuthorityKind, RepoType
+from chunkdl.second_name import link_or_copy
 from chunkdl.settings import Settings, mirror_at
 from chunkdl.share import hub_json
 from chunkdl.share.export import export, prepare
@@ -57,6 +58,7 @@ def offered(folder, repo_id="org/name"):
 
 def test_a_whole_commit(world, settings, folder):
     placed(world)
+    asyncio.run(remember(settings, artifact(FILES)))
     done = export("org/name", folder, settings)
     assert (done.repo_id, done.commit, done.files, done.complete, done.notices) == ("org/name", COMMIT, 6, True, ())
     assert done.bytes == sum(map(len, CONTENT.values()))
@@ -64,7 +66,8 @@ def test_a_whole_commit(world, settings, folder):
     assert dict(offered(folder).refs) == {"main": COMMIT}
     assert not list(folder.root.rglob("*.chunkdl-new"))
     names = {each.relative_to(folder.root).as_posix() for each in folder.root.rglob("*") if each.is_file()}
-    trees = [f"{COMMIT}-tree-{number}-{depth}.json" for number in range(4) for depth in ("flat", "deep")]
+    folders = [hashlib.sha256(each).hexdigest()[:16] for each in (b"", b"onnx", b"onnx/deep", b"onnx/deep/er")]
+    trees = [f"{COMMIT}-tree-{folder}-{depth}.json" for folder in folders for depth in ("flat", "deep")]
     documents = {f"api/models--org--name/{each}" for each in ("refs.json", f"{COMMIT}-info.json", *trees)}
     blobs = {f"blobs/{each.digest.hex}" for each in FILES}
     assert names == {"chunkdl-mirror.json", "repos/models--org--name.json"} | documents | blobs
@@ -106,6 +109,15 @@ def test_what_is_not_for_everybody_needs_a_word(world, settings, folder, kind):
     assert list(folder.records.iterdir()) == []
     export("org/name", folder, settings, restricted=True)
     assert getattr(offered(folder), kind)
+
+
+def test_what_nobody_here_knows_to_be_public_is_said(world, settings, folder):
+    placed(world)
+    (notice,) = export("org/name", folder, settings).notices
+    assert "whether it is gated or private is not known here" in notice
+    assert export("org/name", folder, settings, restricted=True).notices == ()
+    asyncio.run(remember(settings, artifact(FILES)))
+    assert export("org/name", folder, settings).notices == ()
 
 
 def test_a_flipped_bit_in_the_cache_is_found_and_nothing_offered(world, settings, folder):
@@ -263,6 +275,6 @@ def test_a_listen_that_is_no_address(command, tmp_path, listen):
 
 def test_lfs_pointers_are_named_as_git_does():
     file = lfs("model.bin", b"x" * 70_000)
-    (entry,) = hub_json.tree(OfferedCommit(COMMIT, (file,)))
+    (entry,) = hub_json.Listing(OfferedCommit(COMMIT, (file,))).tree()
     assert entry["oid"] == file.pointer_oid
     assert entry["lfs"]["pointerSize"] == 130
