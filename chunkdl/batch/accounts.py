@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from chunkdl.batch.queue import Queue
 from chunkdl.batch.spending import Spending, by_mirror, day_of
+from chunkdl.errors import StoreError
 from chunkdl.observe import Progress
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ class Accounts:
         return sum(each for _, each in self._goodputs) / len(self._goodputs) if self._goodputs else 0.0
 
     async def book(self, zone: tzinfo, *, at_once: bool = False) -> None:
-        """Write down what came, and learn what was spent today."""
+        """Write down what came, and learn what was spent today.
+
+        Raises:
+            StoreError: it cannot be written now; the next call tries again.
+        """
         now = time.monotonic()
         if self.progress is not None:
             self._spending.see(self.progress.hosts, min(now - self._looked_at, _LONGEST_STEP_S))
@@ -78,5 +83,9 @@ class Accounts:
         at = self._clock()
         day, hosts = day_of(at, zone), self._spending.take()
         if hosts:
-            await self._books.call(Queue.book, day, at, by_mirror(hosts), hosts)
+            try:
+                await self._books.call(Queue.book, day, at, by_mirror(hosts), hosts)
+            except StoreError:
+                self._spending.give_back(hosts)
+                raise
         self.spent = await self._books.call(Queue.spent, day)

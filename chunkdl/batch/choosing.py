@@ -2,13 +2,14 @@
 
 Decides order, how many at once, and who has to make room: a mirror test gets the link for itself, since transfers
 beside it would falsify what it measures. Whatever is of lower priority than what waits is stopped, its parts stay, and
-begins again behind it at the next look: the engine serves files in the order in which they came to it, so a job that
-merely joined the others would get what they leave.
+begins again behind it: the engine serves files in the order in which they came to it, so a job that merely joined the
+others would get what they leave. What has failed stops nobody: it may fail again, and takes a place that is free.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from chunkdl.batch.job import Job, JobKind
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 # So many fetches at once keep one pool's connections busy over the metadata and the tail of each; more would only
 # finish everything late instead of the first ones early.
 JOBS_AT_ONCE = 3
+# Metadata of a reference has 20 s (settings.METADATA_S); who has no plan by then holds up nobody behind it any more.
+_PLAN_S = 20.0
+_NOBODY: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +33,32 @@ class Moves:
     start: tuple[Job, ...] = ()
 
 
-def choose(runnable: Sequence[Job], running: Mapping[str, Job], at_once: int = JOBS_AT_ONCE) -> Moves:
-    """What follows from ``runnable`` (the most urgent first, none of them running) and ``running`` by id."""
+def choose(
+    runnable: Sequence[Job],
+    running: Mapping[str, Job],
+    at_once: int = JOBS_AT_ONCE,
+    unplanned_s: Mapping[str, float] = _NOBODY,
+) -> Moves:
+    """What follows from what may run and what does.
+
+    Args:
+        runnable: the most urgent first, none of them running.
+        running: by id.
+        at_once: how many fetches have a place.
+        unplanned_s: id of a running job that has no plan yet → seconds since it began.
+    """
     tests = [each for each in runnable if each.wish.task.kind is JobKind.MIRRORS_TEST]
     if any(each.wish.task.kind is JobKind.MIRRORS_TEST for each in running.values()):
         return Moves()  # it is short
     if tests and _outranks(tests[0], [*runnable, *running.values()]):
         return Moves(tuple(running), (tests[0],))
     fetches = [each for each in runnable if each.wish.task.kind is JobKind.FETCH]
-    highest = max((each.wish.priority for each in fetches), default=0)
-    stop = [each.id for each in running.values() if fetches and each.wish.priority < highest]
+    urgent = [each.wish.priority for each in fetches if not each.failures]
+    stop = [each.id for each in running.values() if urgent and each.wish.priority < max(urgent)]
     places = max(0, at_once - len(running) + len(stop))
-    # Those that were stopped were here first among their equals: with them the others wait for the next look.
-    may_start = [each for each in fetches if each.wish.priority == highest] if stop else fetches
+    first = [each for each in running.values() if unplanned_s.get(each.id, _PLAN_S) < _PLAN_S and not each.failures]
+    behind = max((*urgent, *(each.wish.priority for each in first)), default=None)
+    may_start = [each for each in fetches if behind is None or each.wish.priority >= behind]
     return Moves(tuple(stop), tuple(may_start[:places]))
 
 

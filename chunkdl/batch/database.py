@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from chunkdl.errors import DiskFull, StoreBroken, StoreDenied, StoreError
+from chunkdl.own_folder import make_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +89,9 @@ _MIGRATIONS = (
         value TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN authenticated INTEGER;
+    """,
 )
 
 
@@ -98,7 +102,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         StoreError: it is damaged, locked, written by a newer version, or cannot be made.
     """
     with told(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_own(path.parent)
         connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             connection.executescript(
@@ -112,8 +116,10 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection) == len(_MIGRATIONS):
+        return  # nothing is written: one can look at a queue on a disk that is full, or read-only
     with transaction(connection):
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        version = _version(connection)  # again: another process may have brought it here meanwhile
         if version > len(_MIGRATIONS):
             raise StoreBroken(
                 f"{path}: the queue was written by a newer chunkdl (form {version}, this one knows {len(_MIGRATIONS)})",
@@ -123,6 +129,10 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             for statement in filter(str.strip, step.split(";")):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 @contextmanager

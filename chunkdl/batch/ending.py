@@ -28,7 +28,10 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended. ``worked`` is False if it began no job at all."""
+    """How a run ended. ``worked`` is False if it began no job at all.
+
+    ``parked`` counts what somebody has to look at, recurring jobs included that will only fail again.
+    """
 
     exit_code: int
     left: int
@@ -51,7 +54,7 @@ def ending_of(
     """
     jobs = tuple(jobs)
     left = [each for each in jobs if each.state in {JobState.WAITING, JobState.RUNNING} and not _rests(each, now)]
-    parked = sum(each.state is JobState.PARKED for each in jobs)
+    parked = sum(each.state is JobState.PARKED or (_rests(each, now) and each.failed) for each in jobs)
     code = WORK_LEFT if left else SOME_PARKED if parked else ALL_DONE
     ending = Ending(code, len(left), parked)
     if until is not None and now >= until:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 # Enough to send a message or to start something long in the background; jobs wait for nobody longer.
 HOOK_LIMIT_S = 60.0
-# A process that was killed is gone within milliseconds.
-_REAPED_S = 1.0
 # A process that was killed is gone within milliseconds, unless it hangs in a system call.
 _LAST_S = 5.0
 # The end of what it says about its failure; a line of a person's is shorter.
@@ -43,18 +41,17 @@ async def run_hook(
     time is over, or this is cancelled, the command ends and what it started in its group with it.
     """
     name = printable(command[0])
-    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
-        told.write(json.dumps(values).encode())
-        told.seek(0)
-        try:
+    try:
+        with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
+            told.write(json.dumps(values).encode())
+            told.seek(0)
             code = await _run(command, told, said, limit_s)
-        except TimeoutError:  # which is an OSError too
-            notice(_failed(name, f"ended after {spell_duration(limit_s)}: that is all the time it gets"))
-        except OSError as error:
-            notice(_failed(name, error.strerror or str(error)))
-        else:
             if code:
                 notice(_failed(name, f"exit code {code}{_last_line(said)}"))
+    except TimeoutError:  # which is an OSError too
+        notice(_failed(name, f"ended after {spell_duration(limit_s)}: that is all the time it gets"))
+    except OSError as error:  # no such program, or a temporary folder that is full
+        notice(_failed(name, error.strerror or str(error)))
 
 
 async def _run(command: Sequence[str], told: IO[bytes], said: IO[bytes], limit_s: float) -> int:
@@ -64,15 +61,12 @@ async def _run(command: Sequence[str], told: IO[bytes], said: IO[bytes], limit_s
     try:
         async with asyncio.timeout(limit_s):
             return await process.wait()
-    except TimeoutError:
-        _end(process)
-        with suppress(TimeoutError):  # what not even that ends is waited for by nobody
-            async with asyncio.timeout(_LAST_S):
-                await process.wait()
-        raise
     finally:
         if process.returncode is None:
             _end(process)
+            with suppress(TimeoutError):  # what not even that ends is waited for by nobody
+                async with asyncio.timeout(_LAST_S):
+                    await process.wait()
 
 
 def _end(process: asyncio.subprocess.Process) -> None:

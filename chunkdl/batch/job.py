@@ -133,6 +133,7 @@ class Job:
         path: where the result is, None before.
         total_bytes, done_bytes: of the plan, as far as is known.
         ended_at: when it was done, parked or cancelled.
+        authenticated: of what is at ``path``: False if only mirrors vouch for it, None if nobody said.
     """
 
     id: str
@@ -149,6 +150,17 @@ class Job:
     total_bytes: int = 0
     done_bytes: int = 0
     ended_at: float | None = None
+    authenticated: bool | None = None
+
+    @property
+    def came(self) -> bool:
+        """True if its last attempt that ended brought what was wished."""
+        return self.exit_code == 0 and self.state is not JobState.CANCELLED
+
+    @property
+    def failed(self) -> bool:
+        """True if its last attempt that ended did not."""
+        return self.exit_code not in (0, None)
 
     @property
     def name(self) -> str:

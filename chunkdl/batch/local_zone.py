@@ -45,6 +45,9 @@ class LibraryClock(tzinfo):
         return "local time"
 
 
+_LIBRARY_CLOCK = LibraryClock()
+
+
 def local_zone(environ: Mapping[str, str], system_file: Path = _SYSTEM_FILE) -> tzinfo:
     """This machine's time zone; reads the time zone database, and ``system_file`` where TZ is not set.
 
@@ -52,12 +55,12 @@ def local_zone(environ: Mapping[str, str], system_file: Path = _SYSTEM_FILE) -> 
     """
     said = environ.get("TZ")
     if said is None:
-        return _of_file(system_file) or LibraryClock()
+        return _of_file(system_file) or _LIBRARY_CLOCK
     name = said.removeprefix(":")
     if not name:
         return UTC
     found = _of_file(Path(name)) if name.startswith("/") else _of_name(name)
-    return found or LibraryClock()
+    return found or _LIBRARY_CLOCK
 
 
 def _of_name(name: str) -> tzinfo | None:

@@ -40,7 +40,7 @@ class Moment:
         policy: in force, with its texts.
         limit_bytes_per_s: in force, 0.0 for none.
         goodput_bytes_per_s: of everything together.
-        jobs: all that is in the queue, the most urgent first; what ended long ago is left out.
+        jobs: all that is in the queue, the most urgent first.
         hosts: final data hosts of this window, with their rates.
         spent: mirror → bytes of today, where there is a budget.
         notices: what a person should know, the newest last; old ones are dropped.

@@ -52,6 +52,7 @@ class Outcome:
         bytes_fetched, bytes_wasted: what the network brought, and in vain.
         hosts: who gave it.
         files: what is placed.
+        authenticated: False if only mirrors vouch for it; None where nothing was placed.
     """
 
     exit_code: int | None
@@ -62,6 +63,7 @@ class Outcome:
     bytes_wasted: int = 0
     hosts: tuple[HostBytes, ...] = ()
     files: tuple[PlacedFile, ...] = ()
+    authenticated: bool | None = None
 
     @property
     def done(self) -> bool:

@@ -16,10 +16,11 @@ from chunkdl.core.bandwidth import parse_rate
 from chunkdl.core.timetable import parse_timetable
 from chunkdl.core.windows import parse_windows
 from chunkdl.errors import UsageError
+from chunkdl.observe import Notice
 from chunkdl.spelling import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import tzinfo
 
     from chunkdl.core.week_schedule import WeekSchedule
@@ -96,10 +97,28 @@ def policy_of(text: PolicyText, local_zone: tzinfo) -> Policy:
         windows=parse_windows(text.windows or (), zone),
         rates=parse_timetable(text.bwlimit or "off", zone),
         zone=zone,
-        budgets={name: int(parse_rate(size)) for name, size in (text.budgets or {}).items()},
-        caps={name: parse_rate(rate) for name, rate in (text.caps or {}).items()},
+        budgets={name: int(size) for name, size in _limits(text.budgets).items()},
+        caps=_limits(text.caps),
         text=text,
     )
+
+
+def _limits(said: Mapping[str, str] | None) -> dict[str, float]:
+    """By mirror; ``off`` is none, as it is for ``bwlimit``."""
+    found = {name: parse_rate(limit) for name, limit in (said or {}).items()}
+    return {name: limit for name, limit in found.items() if limit >= 1}
+
+
+def unknown_mirrors(policy: Policy, known: Collection[str]) -> tuple[Notice, ...]:
+    """Budgets and caps of mirrors that nobody knows: they limit nothing, which should be no surprise on the bill."""
+    kinds = (("budgets", policy.budgets), ("caps", policy.caps))
+    wrong = [(kind, name) for kind, limits in kinds for name in limits if name not in known]
+    return tuple(_unknown(kind, name, nearest(name, known)) for kind, name in wrong)
+
+
+def _unknown(kind: str, name: str, close: str | None) -> Notice:
+    advice = f"did you mean {close}?" if close else "chunkdl mirrors list names them"
+    return Notice("unknown-mirror", f"{kind}: no mirror of any job is called {name!r}, so nothing is limited: {advice}")
 
 
 def zone_of(name: str) -> tzinfo:
@@ -117,5 +136,7 @@ def zone_of(name: str) -> tzinfo:
 
 
 def _like(name: str, known: Sequence[str]) -> str:
+    if not known:
+        return "this system has no time zone database: install the Python package tzdata"
     close = nearest(name, known)
     return f"did you mean {close}?" if close else "write an IANA name such as Asia/Shanghai or UTC"

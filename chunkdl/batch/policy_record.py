@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,12 +48,27 @@ def read_policy_record(text: str | None) -> PolicyRecord:
     return PolicyRecord(Path(values["path"]), policy_text_of(json.dumps(values["policy"])))
 
 
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes with a file's content; None where it cannot be looked at."""
+    try:
+        known = path.stat()
+    except OSError:
+        return None
+    return known.st_mtime_ns, known.st_size
+
+
+@lru_cache(maxsize=1)
+def _policy_in(path: Path, _stamp: tuple[int, int] | None, local_zone: tzinfo) -> PolicyText:
+    """A run asks each second, and a manifest of hundreds of jobs takes a good part of one to read."""
+    return read_manifest(path, local_zone).policy
+
+
 def policy_now(record: PolicyRecord, local_zone: tzinfo) -> tuple[PolicyText, tuple[Notice, ...]]:
     """What the manifest says by now, or what it said where it cannot be read any more, with a notice."""
     if record.path is None:
         return record.policy, ()
     try:
-        return read_manifest(record.path, local_zone).policy, ()
+        return _policy_in(record.path, _stamp(record.path), local_zone), ()
     except UsageError as error:
         message = f"the policy stays as it was when {record.path} was added: {error.message}"
         return record.policy, (Notice("policy-kept", message),)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 QUEUE_FILE = "batch.sqlite"
 _COLUMNS = (
     "id, wish, state, added_at, not_before, failures, attempts, reason, hint, exit_code, path, total_bytes, "
-    "done_bytes, ended_at"
+    "done_bytes, ended_at, authenticated"
 )
 # What runs first: the user's order, then whatever is due first, then whoever came first.
 _IN_ORDER = "ORDER BY priority DESC, deadline IS NULL, deadline, added_at, id"
@@ -160,10 +160,10 @@ class Queue:
         """Jobs that may begin now, the most urgent first."""
         return tuple(each for each in self.jobs((JobState.WAITING,)) if each.not_before <= now)
 
-    def next_at(self, now: float) -> float | None:
-        """When the next job that waits for a time may begin; None if none does."""
-        times = [each.not_before for each in self.jobs((JobState.WAITING,)) if each.not_before > now]
-        return min(times, default=None)
+    def job(self, job_id: str) -> Job:
+        """The one of that id; ``ArtifactNotFound`` if there is none."""
+        with told(self.path):
+            return self._get(job_id)
 
     def attempts(self, job_id: str | None = None, since: float = 0.0) -> tuple[Attempt, ...]:
         """Attempts that had not ended by ``since``, oldest first; of one job or of all."""
@@ -212,12 +212,14 @@ class Queue:
             )
 
     def note_progress(self, job_id: str, done_bytes: int, total_bytes: int) -> bool:
-        """Keep how far a running job is; False if it was cancelled and should stop."""
-        with told(self.path), transaction(self._database):
-            self._write(
-                "UPDATE jobs SET done_bytes = ?, total_bytes = ? WHERE id = ?", (done_bytes, total_bytes, job_id)
-            )
-            return self._get(job_id).state is JobState.RUNNING
+        """Keep how far a running job is, once its size is known; False if it was cancelled and should stop."""
+        runs = self.job(job_id).state is JobState.RUNNING
+        if total_bytes:
+            with told(self.path), transaction(self._database):
+                self._write(
+                    "UPDATE jobs SET done_bytes = ?, total_bytes = ? WHERE id = ?", (done_bytes, total_bytes, job_id)
+                )
+        return runs
 
     def finish(
         self, attempt: int, outcome: Outcome, now: float, *, jitter: float = 0.5, again_at: float | None = None
@@ -289,8 +291,8 @@ class Queue:
 
     def _revive(self, job_id: str, not_before: float) -> None:
         self._write(
-            "UPDATE jobs SET state = 'waiting', not_before = ?, failures = 0, reason = '', hint = '', ended_at = NULL "
-            "WHERE id = ? AND state != 'running'",
+            "UPDATE jobs SET state = 'waiting', not_before = ?, failures = 0, reason = '', hint = '', "
+            "exit_code = NULL, ended_at = NULL WHERE id = ? AND state != 'running'",
             (not_before, job_id),
         )
 
@@ -317,10 +319,10 @@ class Queue:
             state = JobState.DONE if outcome.done else JobState.PARKED
         self._write(
             "UPDATE jobs SET state = ?, not_before = ?, failures = ?, reason = ?, hint = ?, exit_code = ?, "
-            "path = coalesce(?, path), ended_at = ? WHERE id = ?",
+            "path = coalesce(?, path), ended_at = ?, authenticated = coalesce(?, authenticated) WHERE id = ?",
             (
                 state, not_before, failures, outcome.reason, outcome.hint, outcome.exit_code, outcome.path,
-                now if state in _ENDED else None, job.id,
+                now if state in _ENDED else None, outcome.authenticated, job.id,
             ),
         )  # fmt: skip
 
@@ -350,8 +352,9 @@ class Queue:
 
 
 def _job(row: Sequence[Any]) -> Job:
-    job_id, wish, state, *rest = row
-    return Job(job_id, wish_of(wish), JobState(state), *rest)
+    job_id, wish, state, *rest, authenticated = row
+    known = None if authenticated is None else bool(authenticated)  # SQLite has no truth of its own
+    return replace(Job(job_id, wish_of(wish), JobState(state), *rest), authenticated=known)
 
 
 def _differences(old: Wish, new: Wish) -> tuple[str, ...]:

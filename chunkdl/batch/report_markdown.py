@@ -56,7 +56,7 @@ def _came(balance: Balance, situation: Situation) -> Iterator[str]:
     rows = [
         (
             spell_instant(each.at, situation.policy.zone),
-            _plain(each.job.name),
+            _plain(each.job.name) + (", not authenticated" if each.job.authenticated is False else ""),
             str(each.files),
             spell_bytes(each.size),
             spell_bytes(each.bytes_fetched),

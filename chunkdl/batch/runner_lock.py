@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from chunkdl.disk import store_errors
 from chunkdl.errors import StoreBroken, StoreError
+from chunkdl.own_folder import make_own
 from chunkdl.transfer.ownership import Owned, Ownership
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class RunnerLock:
             StoreError: the folder cannot be used.
         """
         with store_errors(self._state_dir):
-            self._state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_own(self._state_dir)
             try:
                 self._lock.acquire(timeout=_GLANCE_S)
             except Timeout:

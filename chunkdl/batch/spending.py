@@ -8,6 +8,7 @@ about money, and erring to the safe side keeps it.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,12 @@ class Spending:
         """What each host gave since the last call."""
         taken, self._new = tuple(self._new.values()), {}
         return taken
+
+    def give_back(self, taken: Iterable[HostTraffic]) -> None:
+        """What ``take`` gave and nobody could write down: it is in the next one."""
+        for each in taken:
+            new = self._new.get(each.host, HostTraffic(each.host, each.mirrors, 0, 0.0))
+            self._new[each.host] = replace(new, bytes=new.bytes + each.bytes, active_s=new.active_s + each.active_s)
 
 
 def by_mirror(hosts: Iterable[HostTraffic]) -> dict[str, int]:

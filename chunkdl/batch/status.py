@@ -95,6 +95,7 @@ def _why_waiting(job: Job, situation: Situation) -> str:
         said += [job.reason] if job.reason else []
     elif job.not_before > situation.now:
         said.append(f"due at {situation.near(job.not_before)}")
+        said += [f"failed: {job.reason or f'exit code {job.exit_code}'}"] if job.failed else []
     elif not situation.is_open:
         opens = situation.policy.windows.next_change(situation.now)
         said.append("the window is closed" if opens is None else f"from {situation.near(opens)} on")
@@ -170,6 +171,7 @@ def values_of(job: Job) -> dict[str, Any]:
         "path": job.path,
         "done_bytes": job.done_bytes,
         "total_bytes": job.total_bytes,
+        "authenticated": job.authenticated,
     }
 
 

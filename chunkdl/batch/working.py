@@ -19,10 +19,11 @@ from chunkdl.errors import ChunkdlError
 from chunkdl.pipeline.options import FetchOptions
 from chunkdl.pipeline.pool import How
 from chunkdl.settings import Flags, load_settings
+from chunkdl.settings.registry import KNOWN_MIRRORS, OTHER_HUBS
 from chunkdl.transfer.limiter import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from chunkdl.batch.job import Circumstances, Job, Task
     from chunkdl.observe import Observer
@@ -41,6 +42,8 @@ _MAX_ANSWER_BYTES = 4 << 20
 # A process that was killed is gone within milliseconds.
 _REAPED_S = 1.0
 _BUG = ChunkdlError.exit_code
+# What settings and TLS read of the environment as a path, which may be relative.
+_PATHS = ("CHUNKDL_STATE_DIR", "CHUNKDL_CONFIG", "HF_HOME", "HF_TOKEN_PATH", "SSL_CERT_FILE")
 
 
 def settings_of(job: Job, environ: Mapping[str, str], exhausted: frozenset[str] = frozenset()) -> Settings:
@@ -74,15 +77,27 @@ def weight_of(priority: int) -> float:
     return float(_WEIGHT_OF_A_STEP ** max(-_MOST_STEPS, min(_MOST_STEPS, priority)))
 
 
+def mirror_names(jobs: Iterable[Job], environ: Mapping[str, str]) -> frozenset[str]:
+    """All that budgets and caps may be about; what a job says wrongly is told when it begins."""
+    settings = [load_settings(environ)]
+    for each in {job.wish.circumstances: job for job in jobs}.values():
+        with suppress(ChunkdlError):
+            settings.append(settings_of(each, environ))
+    known = frozenset(each.host for each in (*KNOWN_MIRRORS, *OTHER_HUBS))
+    sources = (each for one in settings for each in (*one.sources, *one.url_mirrors, one.modelscope))
+    return known | frozenset(each.name for each in sources)
+
+
 class Fetching:
-    """A fetch under way; ``run`` is there once it has begun."""
+    """A fetch under way; ``run`` is there once it has begun, ``total_bytes`` once it is ``planned``."""
 
     def __init__(self, job: Job, settings: Settings) -> None:
         """``settings`` are the job's."""
         self.job = job
         self.settings = settings
         self.run: ReferenceRun | None = None
-        self.total_bytes = job.total_bytes
+        self.planned = False
+        self.total_bytes = 0
 
     @property
     def done_bytes(self) -> int:
@@ -121,6 +136,7 @@ class Fetching:
             report.totals.bytes_wasted,
             self._hosts(report),
             tuple(PlacedFile(each.path, each.size, each.digest, each.source) for each in result.files),
+            result.authenticated,
         )
 
     def _hosts(self, report: Report | None) -> tuple[HostBytes, ...]:
@@ -138,6 +154,7 @@ class Testing:
     """A mirror test under way, in a process of its own: it measures what nothing beside it disturbs."""
 
     done_bytes = total_bytes = fetched_bytes = 0
+    planned = True  # it has no plan to wait for
 
     def __init__(self, job: Job, environ: Mapping[str, str]) -> None:
         """``environ`` is what the process gets."""
@@ -148,7 +165,8 @@ class Testing:
         """Run it to the end, or kill it when cancelled."""
         process = await asyncio.create_subprocess_exec(
             *self._command(),
-            env=dict(self._environ),
+            cwd=Path(sys.executable).anchor,  # a folder that is nobody's project
+            env=_from_anywhere(self._environ),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -173,10 +191,18 @@ class Testing:
 
     def _command(self) -> list[str]:
         task, around = self.job.wish.task, self.job.wish.circumstances
-        command = [sys.executable, "-m", "chunkdl", "mirrors", "test", "--json"]
+        # -P: what lies in the current folder under a library's name is no module.
+        command = [sys.executable, "-P", "-m", "chunkdl", "mirrors", "test", "--json"]
         command += [f"--origin={around.origin}"] if around.origin else []
         command += [f"--mirror={each}" for each in around.mirrors or ()]
+        command += ["--no-mirrors"] if around.mirrors == () else []
         return [*command, "--", task.reference] if task.reference else command
+
+
+def _from_anywhere(environ: Mapping[str, str]) -> dict[str, str]:
+    """``environ`` for a process in another folder; ``~`` and ``$`` mean the same there."""
+    relative = {name: environ[name] for name in _PATHS if environ.get(name) and environ[name][0] not in "~$"}
+    return {**environ, **{name: str(Path(value).absolute()) for name, value in relative.items()}}
 
 
 def _tested(exit_code: int | None, answer: bytes) -> Outcome:

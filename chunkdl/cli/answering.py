@@ -1,6 +1,6 @@
-"""A command that answers at once: its data on stdout, a failure as one line or as one object, an exit code.
+"""A command that answers: its data on stdout, a failure as one line or as one object, an exit code.
 
-Decides the frame of such answers. Commands that run for long (``fetch``, ``mirrors test``) have their own.
+Decides the frame of such answers, and that a signal ends the command as one more failure. ``fetch`` has its own.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from chunkdl.cli.display import open_display
-from chunkdl.cli.errors import INTERNAL_EXIT_CODE, say_bug, say_error, tell
+from chunkdl.cli.errors import INTERNAL_EXIT_CODE, Interrupted, resume_command, say_bug, say_error, tell
 from chunkdl.cli.output import Output
+from chunkdl.cli.stopping import Stopping
 from chunkdl.errors import ChunkdlError
 from chunkdl.report import SCHEMA
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class Answer:
     """What a command found out: an object for programs, lines for people, and what else a person should know."""
 
-    values: dict[str, Any]
+    values: Mapping[str, Any]
     lines: Sequence[str] = ()
     notices: Sequence[Notice] = ()
     exit_code: int = 0
@@ -45,14 +46,52 @@ def answer(
 
     ``empty`` are the command's own keys in the object of a failure.
     """
+    return answer_stoppably(around, lambda _stopping: make(), as_json=as_json, quiet=quiet, empty=empty)
+
+
+def answer_stoppably(
+    around: Surroundings,
+    make: Callable[[Stopping], Answer],
+    *,
+    as_json: bool,
+    quiet: bool = False,
+    empty: Mapping[str, Any] | None = None,
+    interrupted: str = "interrupted",
+) -> int:
+    """``answer`` with work that may run in a loop: ``make`` raises KeyboardInterrupt if the work was stopped.
+
+    ``interrupted`` says what is true then.
+    """
+
+    def stopped(code: int) -> int:
+        hint = f"run it again: {resume_command(around.argv)}"
+        return fail(around, Interrupted(interrupted, code, hint=hint), as_json=as_json, empty=empty)
+
+    with Stopping(stopped, around.leave) as stopping:
+        try:
+            made = _made(lambda: make(stopping))
+            if stopping.may_speak():  # else the watchdog is saying the last words, and ends the process
+                if isinstance(made, Answer):
+                    return _print(around, made, as_json=as_json, quiet=quiet)
+                return fail(around, made, as_json=as_json, empty=empty)
+        except KeyboardInterrupt:
+            if stopping.signum is None:
+                raise
+            if stopping.may_speak():
+                return stopped(stopping.exit_code)
+        return stopping.exit_code
+
+
+def _made(make: Callable[[], Answer]) -> Answer | Exception:
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 - told with its traceback if it is a bug, and as JSON, never swallowed
+        return error
+
+
+def _print(around: Surroundings, made: Answer, *, as_json: bool, quiet: bool) -> int:
     display = open_display("none", around, quiet=quiet)
     output = Output(around.stdout)
-    try:
-        made = make()
-    except Exception as error:  # noqa: BLE001 - told with its traceback if it is a bug, and as JSON, never swallowed
-        if not isinstance(error, ChunkdlError):
-            say_bug(display, error)
-        return fail(around, error, as_json=as_json, empty=empty)
     if as_json:
         notices = [asdict(each) for each in made.notices]
         output.text(_spelled({**_frame(made.exit_code), **made.values, "notices": notices}))
@@ -67,13 +106,15 @@ def answer(
 
 
 def fail(around: Surroundings, error: Exception, *, as_json: bool, empty: Mapping[str, Any] | None = None) -> int:
-    """Tell a failure and return its exit code."""
+    """Tell a failure, a bug with its traceback, and return its exit code."""
+    display = open_display("none", around, quiet=False)
+    if not isinstance(error, ChunkdlError):
+        say_bug(display, error)
     told = tell(error)
     code = error.exit_code if isinstance(error, ChunkdlError) else INTERNAL_EXIT_CODE
+    say_error(display, told)
     if as_json:
-        values = {"mirrors": []} if empty is None else empty
-        Output(around.stdout).text(_spelled({**_frame(code), **values, "error": asdict(told), "notices": []}))
-    say_error(open_display("none", around, quiet=False), told)
+        Output(around.stdout).text(_spelled({**_frame(code), **(empty or {}), "error": asdict(told), "notices": []}))
     return code
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import tzinfo
 
+    from chunkdl.batch.bookkeeping import Books
     from chunkdl.batch.ending import Ending
     from chunkdl.batch.job import Job
     from chunkdl.batch.moment import Moment
@@ -147,7 +148,7 @@ class _Command:
             watchers: list[Callable[[Moment], None]] = [self._watch, lambda _: lock.show_life(len(self._jobs))]
             orders = Orders(
                 self._mode(),
-                self._until(),
+                await self._until(books),
                 self._policy,
                 environ,
                 lambda job: self._job_done(job, hooks.on_job_done, runner),
@@ -172,28 +173,22 @@ class _Command:
 
     def _policy(self, remembered: str | None) -> Policy:
         """Flags before the last manifest before the user's settings file, each read again."""
-        from chunkdl.batch.configured import config_policy  # noqa: PLC0415
-        from chunkdl.batch.local_zone import local_zone  # noqa: PLC0415
-        from chunkdl.batch.policy import PolicyText, policy_of  # noqa: PLC0415
-        from chunkdl.batch.policy_record import policy_now, read_policy_record  # noqa: PLC0415
+        from chunkdl.batch.policy import PolicyText  # noqa: PLC0415
+        from chunkdl.batch.standing import standing_policy  # noqa: PLC0415
 
-        zone = local_zone(self._around.environ)
         said = self._said
         flags = PolicyText(said["windows"] or None, said["time_zone"], said["bwlimit"])
-        manifest, notices = policy_now(read_policy_record(remembered), zone)
-        for notice in notices:
+        standing = standing_policy(remembered, self._around.environ, flags)
+        for notice in standing.notices:
             self._say_once(notice.message)
-        return policy_of(flags.over(manifest).over(config_policy(self._around.environ)), zone)
+        return standing.policy
 
-    def _until(self) -> float | None:
-        from chunkdl.batch.local_zone import local_zone  # noqa: PLC0415
-        from chunkdl.batch.policy import zone_of  # noqa: PLC0415
+    async def _until(self, books: Books) -> float | None:
+        """By the clock of the batch, which may be a manifest's."""
+        from chunkdl.batch.queue import Queue  # noqa: PLC0415
 
         said = self._said["until"]
-        if said is None:
-            return None
-        name = self._said["time_zone"]
-        return _instant(said, zone_of(name) if name else local_zone(self._around.environ))
+        return None if said is None else _instant(said, self._policy(await books.call(Queue.policy)).zone)
 
     # -- telling ---------------------------------------------------------------------------------
 
@@ -212,7 +207,7 @@ class _Command:
 
     async def _job_done(self, job: Job, command: Sequence[str], runner: Runner) -> None:
         self._jobs.append(job)
-        if job.path and not job.reason and not self._said["as_json"]:
+        if job.path and job.came and not self._said["as_json"]:
             self._output.text(job.path)
         await self._hook(command, {"event": "job-done", "job": _job_values(job)}, runner)
 
@@ -229,7 +224,7 @@ class _Command:
         if ending is not None:
             left = f", {spell_count(ending.left, 'job')} left" if ending.left else ""
             parked = f", {ending.parked} parked: chunkdl batch status says why" if ending.parked else ""
-            done = spell_count(sum(not each.reason for each in self._jobs), "job")
+            done = spell_count(sum(each.came for each in self._jobs), "job")
             self._display.say("done", f"{done} done{left}{parked}")
         elif error is None:
             self._display.say("note", "stopped; the next chunkdl batch run goes on")
@@ -296,4 +291,5 @@ def _job_values(job: Job) -> dict[str, Any]:
         "path": job.path,
         "attempts": job.attempts,
         "total_bytes": job.total_bytes,
+        "authenticated": job.authenticated,
     }

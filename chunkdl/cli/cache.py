@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chunkdl.cli.display import MODES
 from chunkdl.cli.sections import SectionedOption, TeachingCommand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from chunkdl.cli.surroundings import Surroundings
-
-    Wrap = Callable[[Any], Any]
 
 _LS_EXAMPLES = (
     ("chunkdl cache ls", "models, datasets, torch checkpoints, unfinished transfers"),
     ("chunkdl cache ls 'size>1GB' 'accessed>30d' --sort size", "large, and not read for a month"),
     ("chunkdl cache ls type=partial", "what was begun and not ended, and whether somebody is at it"),
-    ("chunkdl cache ls 'accessed>90d' -q | xargs chunkdl cache rm --yes", "names alone, for the next command"),
+    (
+        "chunkdl cache ls 'accessed>90d' -q | xargs -r -d '\\n' chunkdl cache rm --yes",
+        "names alone, for the next",
+    ),
 )
 _LS_FOOTER = (
     "Filters: size>1GB, accessed>30d, modified<7d, type=model|dataset|space|torch|partial, or a pattern of",
@@ -40,8 +40,8 @@ _PRUNE_EXAMPLES = (
 _PRUNE_FOOTER = (
     "Goes: revisions that no ref names; unfinished transfers that nobody is at and contents that nothing shows, once",
     "they are older than --older-than; leftovers of killed processes. Stays: what a lock file or a batch job",
-    "names, what a process is at, repositories with broken links, files that are not the hub's or ours.",
-    "Only --max-size removes what a ref names.",
+    "names, what a process is at, repositories with a link or a ref that leads nowhere (as a download leaves one that",
+    "failed), files that are not the hub's or ours. Only --max-size removes what a ref names.",
 )
 _VERIFY_EXAMPLES = (
     ("chunkdl verify", "everything: the hub's cache, torch's checkpoints"),
@@ -131,16 +131,20 @@ def prune(around: Surroundings, /, **arguments: Any) -> int:
 @_place
 @_repair("--repair", is_flag=True, help="Fetch what is damaged, from all sources.")
 @_repair("--as", "reference", metavar="REF", help="What a folder holds: it does not say so itself.")
-@_repair("--mirror", "mirrors", metavar="URL", multiple=True, help="Use this mirror instead of the built-in ones.")
+@_repair(
+    "--mirror",
+    "mirrors",
+    metavar="URL",
+    multiple=True,
+    help="Use this mirror instead of the configured ones.",
+)
 @_repair("--add-mirror", "add_mirrors", metavar="URL", multiple=True, help="Use this mirror too.")
 @_repair("--no-mirrors", is_flag=True, help="Use the origin alone.")
 @_repair("--origin", metavar="URL", help="The hub whose listing is believed.")
 @_repair("--offline/--online", default=None, help="Only say what would be fetched, or ignore HF_HUB_OFFLINE.")
 @_as_json
 @_option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
-@_option(
-    "--progress", type=click.Choice(("auto", "bar", "plain", "json", "none")), default="auto", help="As for fetch."
-)
+@_option("--progress", type=click.Choice(MODES), default="auto", help="As for fetch.")
 @click.pass_obj
 def verify(around: Surroundings, /, **arguments: Any) -> int:
     """Prove every byte in the caches, or of each REF or PATH, against its publisher's digest."""

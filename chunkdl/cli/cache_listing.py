@@ -14,6 +14,7 @@ from chunkdl.caches.seen import CheckpointSeen, PartialSeen, RepoSeen, total_byt
 from chunkdl.cli.answering import Answer, answer, table
 from chunkdl.cli.cache_json import seen_json
 from chunkdl.cli.cache_sight import look, settings_of
+from chunkdl.cli.empty_answers import EMPTY
 from chunkdl.observe import Notice
 from chunkdl.spelling import printable, spell_bytes, spell_count, spell_duration, spell_share
 
@@ -32,10 +33,13 @@ _HEADING = ("ID", "SIZE", "LAST USED", "MODIFIED", "HOLDS")
 
 def show(around: Surroundings, /, *, as_json: bool, quiet: bool, cache_dir: str | None, **how: Any) -> int:
     """Print the list; the exit code."""
-    empty = {"cache_dir": "", "torch_dir": "", "repos": [], "checkpoints": [], "partials": [], "totals": {}}
     plain = quiet or not around.stdout.isatty()
     return answer(
-        around, lambda: _made(around, cache_dir, how, plain, quiet), as_json=as_json, quiet=quiet, empty=empty
+        around,
+        lambda: _made(around, cache_dir, how, plain, quiet),
+        as_json=as_json,
+        quiet=quiet,
+        empty=EMPTY["cache ls"],
     )
 
 

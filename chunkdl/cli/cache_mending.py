@@ -16,7 +16,7 @@ from chunkdl.assemble.local_folder import LocalFolder
 from chunkdl.assemble.torch_destination import TorchDestination
 from chunkdl.caches.checkpoints import published_at
 from chunkdl.caches.proving import State
-from chunkdl.caches.repairing import mendings, prepare, set_aside, unshown
+from chunkdl.caches.repairing import mendings, prepare, set_aside, uncommitted, unshown
 from chunkdl.caches.seen import TORCH
 from chunkdl.errors import UsageError
 from chunkdl.identify.learnt import Learnt
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from chunkdl.caches.proving import Judged
     from chunkdl.caches.repairing import HoldsParts, Mending
-    from chunkdl.cli.surroundings import RunFetch, Surroundings
+    from chunkdl.cli.surroundings import Surroundings
     from chunkdl.model import Digest, Reference
     from chunkdl.progress_lines import Display
     from chunkdl.settings import Settings
@@ -64,7 +64,7 @@ class Mender:
         self._receipts = receipts
         self._display = display
         self._learnt = Learnt(settings.state_dir)
-        self._fetch: RunFetch = around.run_fetch or _pipeline()
+        self._fetch = around.pipeline()
         self._mended = Mended()
 
     async def mend(self, damage: Sequence[Judged], reference: str | None) -> Mended:
@@ -85,6 +85,11 @@ class Mender:
             await self._folder(LocalFolder(Path(folder)), wrong, reference or "")
         for each in unshown(damage):
             self._unshown(each)
+        self._mended.errors += [
+            f"{each.claim.name}: its folder names no commit, so that nobody can be asked for it: "
+            f"chunkdl fetch {each.claim.place} brings one that has a name"
+            for each in uncommitted(damage)
+        ]
         return self._mended
 
     async def _torch(self, judged: Judged) -> None:
@@ -137,7 +142,7 @@ class Mender:
                 continue
             await self._prepared(folder, some)
             digests = frozenset(each.claim.digest for each in some if each.claim.digest is not None)
-            patterns = tuple(pattern for each in mendings_of(some) for pattern in each)
+            patterns = tuple(pattern for each in patterns_of(some) for pattern in each)
             settings = replace(self._settings, local_dir=folder.root)
             await self._run(name, FetchOptions(include=patterns, distrusted=digests), settings, len(some))
 
@@ -207,14 +212,8 @@ class _Beside:
         return self._destination.paths(self._name, digest).owner
 
 
-def mendings_of(damage: Sequence[Judged]) -> list[tuple[str, ...]]:
+def patterns_of(damage: Sequence[Judged]) -> list[tuple[str, ...]]:
     """The paths of files in a folder, as patterns that match nothing else."""
     from glob import escape  # noqa: PLC0415 - one name
 
     return [tuple(escape(path) for path in each.claim.paths) for each in damage]
-
-
-def _pipeline() -> RunFetch:
-    from chunkdl.api import run_fetch  # noqa: PLC0415 - brings the HTTP client along
-
-    return run_fetch

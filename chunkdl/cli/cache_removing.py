@@ -20,6 +20,7 @@ from chunkdl.cli.answering import Answer, answer
 from chunkdl.cli.cache_jobs import QueuedJobs
 from chunkdl.cli.cache_json import removal_json
 from chunkdl.cli.cache_sight import look, settings_of
+from chunkdl.cli.empty_answers import EMPTY
 from chunkdl.errors import UsageError
 from chunkdl.identify.learnt import Learnt
 from chunkdl.observe import Notice
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     Decide = Callable[[CachesSeen, Settings], tuple[Removal, Sequence[str]]]
 
-_EMPTY: dict[str, Any] = {"dry_run": False, "removals": [], "freed_bytes": 0, "kept": [], "skipped": [], "left": []}
 _TEMPORARY = 4  # somebody is at it: the same command may work later
 
 
@@ -60,7 +60,7 @@ def prune(around: Surroundings, /, *, older_than: str, keep_last: int, max_size:
 
 def _run(around: Surroundings, make: Decide, how: dict[str, Any], *, strict: bool) -> int:
     as_json = how["as_json"]
-    empty = {**_EMPTY, "dry_run": how["dry_run"]}
+    empty = {**EMPTY["cache rm"], "dry_run": how["dry_run"]}
     return answer(around, lambda: _made(around, make, how, strict=strict), as_json=as_json, empty=empty)
 
 
@@ -70,7 +70,7 @@ def _made(around: Surroundings, make: Decide, how: dict[str, Any], *, strict: bo
     removal, kept = make(seen, settings)
     expected = freed_bytes(seen, removal)
     planned = [*_lines(removal)]
-    values = {**_EMPTY, "dry_run": how["dry_run"], "removals": removal_json(removal), "kept": list(kept)}
+    values = {**EMPTY["cache rm"], "dry_run": how["dry_run"], "removals": removal_json(removal), "kept": list(kept)}
     notices = (*settings.notices, *(Notice("kept", each) for each in kept))
     if removal.is_empty:
         return Answer(values, (), notices, notes=("nothing to remove",))

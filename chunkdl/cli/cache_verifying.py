@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
 
 from chunkdl.caches.claiming import tree_of
 from chunkdl.caches.proving import DAMAGE, State
 from chunkdl.caches.seen import TORCH
 from chunkdl.caches.subjects import Subjects
-from chunkdl.cli.answering import Answer, answer, fail
+from chunkdl.cli.answering import Answer, answer_stoppably
 from chunkdl.cli.cache_mending import Mended, Mender, held_by_folder
 from chunkdl.cli.cache_proving import prove
 from chunkdl.cli.cache_sight import look
 from chunkdl.cli.display import open_display
-from chunkdl.cli.running import run_until_stopped
-from chunkdl.cli.stopping import Stopping, exit_code_of
-from chunkdl.errors import ChunkdlError, UsageError
+from chunkdl.cli.empty_answers import EMPTY
+from chunkdl.cli.running import run_or_raise
+from chunkdl.errors import UsageError
 from chunkdl.identify.known import Known
 from chunkdl.identify.learnt import Learnt
 from chunkdl.model import Reference, RepoType, is_commit
@@ -37,19 +38,13 @@ if TYPE_CHECKING:
     from chunkdl.caches.claiming import Listings
     from chunkdl.caches.proving import Claim, Judged
     from chunkdl.caches.seen import CachesSeen, RepoSeen, RevisionSeen
+    from chunkdl.cli.stopping import Stopping
     from chunkdl.cli.surroundings import Surroundings
     from chunkdl.model import Digest, RemoteFile
     from chunkdl.settings import Settings
 
 _DAMAGED_EXIT_CODE, _UNREADABLE_EXIT_CODE = 5, 6
 _SHOWN_UNPROVEN = 5
-_EMPTY: dict[str, Any] = {
-    "checked": {"files": 0, "bytes": 0},
-    "counts": {},
-    "findings": [],
-    "mended": [],
-    "repair": None,
-}
 # Worst first, as they are printed.
 _ORDER = (
     State.DAMAGED,
@@ -105,9 +100,14 @@ class _Found:
 
 def verify_and_tell(wishes: VerifyWishes, around: Surroundings) -> int:
     """Prove, mend if asked to, tell; the exit code."""
-    session = _Session(wishes, around)
-    with Stopping(session.last_words, around.leave) as stopping:
-        return session.run(stopping)
+    return answer_stoppably(
+        around,
+        _Session(wishes, around).run,
+        as_json=wishes.as_json,
+        quiet=wishes.quiet,
+        empty=EMPTY["verify"],
+        interrupted="interrupted; nothing was changed that was not proven",
+    )
 
 
 class _Session:
@@ -119,27 +119,12 @@ class _Session:
         self._display = open_display(wishes.progress, around, quiet=wishes.quiet)
         self._notices: list[Notice] = []
 
-    def run(self, stopping: Stopping) -> int:
-        stopped: list[int] = []
-
-        def made() -> Answer:
-            try:
-                found = run_until_stopped(self._work, stopping, self._display.tick)
-            finally:
-                self._display.close()
-            if found is None:
-                assert stopping.signum is not None
-                stopped.append(exit_code_of(stopping.signum))
-                raise _Interrupted(stopped[0])
-            return self._answer(found)
-
-        code = answer(self._around, made, as_json=self._wishes.as_json, quiet=self._wishes.quiet, empty=_EMPTY)
-        stopping.may_speak()
-        return stopped[0] if stopped else code
-
-    def last_words(self, exit_code: int) -> None:
-        """From the watchdog: a read does not end, the process will."""
-        fail(self._around, _Interrupted(exit_code), as_json=self._wishes.as_json, empty=_EMPTY)
+    def run(self, stopping: Stopping) -> Answer:
+        try:
+            found = run_or_raise(self._work, stopping, self._display.tick)
+        finally:
+            self._display.close()
+        return self._answer(found)
 
     async def _work(self) -> _Found:
         settings = load_settings(self._around.environ, None, self._wishes.flags(), self._around.folder)
@@ -223,16 +208,8 @@ class _Session:
         if damage and not self._wishes.repair:
             places = " ".join(dict.fromkeys(each.claim.place for each in damage))
             yield f"to mend it: chunkdl verify {places} --repair"
-
-
-class _Interrupted(ChunkdlError):
-    """A signal came."""
-
-    code = "interrupted"
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__("interrupted; nothing was changed that was not proven", hint="the same command begins anew")
-        self.exit_code = exit_code
+        for place in dict.fromkeys(each.claim.place for each in found.judged if each.state is State.EDITED):
+            yield f"edited files stay; the published ones instead: chunkdl fetch REF --local-dir {quote(place)}"
 
 
 def _exit_code(found: _Found) -> int:

@@ -5,29 +5,37 @@ Decides, from the names of the placed files, which library's line to print. Deli
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chunkdl.cli.closing_files import checkpoint_line
+from chunkdl.cli.closing_files import checkpoint_line, quoted
 from chunkdl.identify.references import parse_reference
 from chunkdl.model import Reference, RepoType
-from chunkdl.spelling import spell_bytes, spell_count, spell_duration, spell_rate
+from chunkdl.spelling import spell_bytes, spell_count, spell_duration, spell_rate, spell_reference
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from chunkdl.report import ReferenceReport, Report
 
-# File at a repository's root → the module and the expression that loads the whole, first match wins.
+_TRANSFORMERS = ("transformers", "AutoModel.from_pretrained")
+# File at a repository's root → the module and the expression that loads the whole, first match wins. None: nothing
+# here does; an adapter wants its base model, which is another repository.
 _LOADERS = (
-    ("model_index.json", "diffusers", "DiffusionPipeline.from_pretrained"),
-    ("modules.json", "sentence_transformers", "SentenceTransformer"),
-    ("adapter_config.json", "peft", "AutoPeftModel.from_pretrained"),
-    ("config.json", "transformers", "AutoModel.from_pretrained"),
+    ("model_index.json", ("diffusers", "DiffusionPipeline.from_pretrained")),
+    ("modules.json", ("sentence_transformers", "SentenceTransformer")),
+    ("adapter_config.json", None),
+    ("config.json", _TRANSFORMERS),
 )
 _WITH_VARIANT = frozenset({"diffusers", "transformers"})
+# How transformers names weights at the root, variants and shards included.
+_WEIGHTS = re.compile(r"(model[^/]*\.safetensors|pytorch_model[^/]*\.bin)")
+_CACHE_ARGUMENT = {"sentence_transformers": "cache_folder"}
+# The order in which the libraries' own documentation writes them.
+_ORDER = ("revision", "variant", "gguf_file", "cache_dir", "cache_folder")
 
 
 def summary(report: Report) -> str:
@@ -55,7 +63,7 @@ def left_out(result: ReferenceReport) -> str:
     if not result.left_out.files:
         return ""
     what = f"{spell_count(result.left_out.files, 'file')} ({spell_bytes(result.left_out.bytes)})"
-    return f"{result.ref}: {what} not needed to load it were left out; --format all fetches everything"
+    return f"{spell_reference(result.ref)}: {what} not needed to load it were left out; --format all fetches everything"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,33 +85,38 @@ def loading_line(result: ReferenceReport, where: Whereabouts, *, variant: str | 
         return checkpoint_line(reference, str(result.path), is_folder=where.is_folder)
     if reference.path is not None or not result.ok:
         return ""
-    module, call = _loader(reference, {each.path for each in result.files})
+    paths = {each.path for each in result.files}
+    module, call = _loader(reference, paths)
     name = reference.repo_id
-    options: dict[str, str | None] = {"revision": reference.revision or where.revision, "cache_dir": where.cache_dir}
+    cache = _CACHE_ARGUMENT.get(module, "cache_dir")
+    options = {"revision": _revision(reference, result, where), cache: where.cache_dir}
     if where.is_folder:
         if module == "huggingface_hub":  # it would only say where the files are
             return ""
         name, options = str(result.path), {}
     if module in _WITH_VARIANT:
         options["variant"] = variant
+    if module == "transformers":
+        options["gguf_file"] = _gguf(paths)
     code = _loading_code(reference, (module, call), name, options)
     return f"HF_HUB_OFFLINE=1 python -c {shlex.quote(code)}"
 
 
 def _loading_code(reference: Reference, loader: tuple[str, str], name: str, options: dict[str, str | None]) -> str:
     module, call = loader
-    arguments = [_quoted(name)]
-    arguments += [f"{key}={_quoted(value)}" for key, value in sorted(options.items(), key=_usual) if value is not None]
+    arguments = [quoted(name)]
+    arguments += [f"{key}={quoted(value)}" for key in _ORDER if (value := options.get(key)) is not None]
     if module == "huggingface_hub":
         if reference.repo_type is not RepoType.MODEL:
-            arguments.append(f"repo_type={_quoted(reference.repo_type.value)}")
+            arguments.append(f"repo_type={quoted(reference.repo_type.value)}")
         arguments.append("local_files_only=True")
     return f"from {module} import {call.split('.')[0]}; {call}({', '.join(arguments)})"
 
 
-def _usual(option: tuple[str, str | None]) -> int:
-    """The order in which the libraries' own documentation writes them."""
-    return ("revision", "variant", "cache_dir").index(option[0])
+def _revision(reference: Reference, result: ReferenceReport, where: Whereabouts) -> str | None:
+    """What was typed, here or when it was locked; None for what loaders take by themselves."""
+    typed = reference.revision or where.revision
+    return typed or (result.revision if result.revision != reference.hub.default_revision else None)
 
 
 def folder_line(path: str, names: Collection[str]) -> str:
@@ -111,19 +124,23 @@ def folder_line(path: str, names: Collection[str]) -> str:
     if (found := _by_marker(names)) is None:
         return ""
     module, call = found
-    code = f"from {module} import {call.split('.')[0]}; {call}({_quoted(path)})"
+    code = f"from {module} import {call.split('.')[0]}; {call}({quoted(path)})"
     return f"python -c {shlex.quote(code)}"
 
 
 def _by_marker(paths: Collection[str]) -> tuple[str, str] | None:
-    return next(((module, call) for marker, module, call in _LOADERS if marker in paths), None)
+    found = next((loader for marker, loader in _LOADERS if marker in paths), None)
+    if found == _TRANSFORMERS and not (_gguf(paths) or any(map(_WEIGHTS.fullmatch, paths))):
+        return None  # ONNX, or configuration alone
+    return found
+
+
+def _gguf(paths: Collection[str]) -> str | None:
+    """The file that transformers must be told of: the only one, and no weights that it finds by itself."""
+    found = [each for each in paths if "/" not in each and each.endswith(".gguf")]
+    return found[0] if len(found) == 1 and not any(map(_WEIGHTS.fullmatch, paths)) else None
 
 
 def _loader(reference: Reference, paths: Collection[str]) -> tuple[str, str]:
     found = _by_marker(paths) if reference.repo_type is RepoType.MODEL else None
     return found or ("huggingface_hub", "snapshot_download")
-
-
-def _quoted(text: str) -> str:
-    """A Python string in double quotes, so that a shell needs only single ones around it."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -29,11 +29,11 @@ def checkpoint_line(reference: Reference, path: str, *, is_folder: bool) -> str:
     if not is_checkpoint(path):
         return ""
     if path.endswith(_SAFETENSORS):
-        code = f"from safetensors.torch import load_file; load_file({_quoted(path)})"
+        code = f"from safetensors.torch import load_file; load_file({quoted(path)})"
     elif is_folder:
-        code = f"import torch; torch.load({_quoted(path)}, weights_only=True)"
+        code = f"import torch; torch.load({quoted(path)}, weights_only=True)"
     elif reference.hub is Hub.TORCH:
-        code = _torchvision(reference.repo_id, path) or f"import torch; torch.load({_quoted(path)}, weights_only=True)"
+        code = _torchvision(reference.repo_id, path) or f"import torch; torch.load({quoted(path)}, weights_only=True)"
     else:
         code = _torch_hub(reference)
     return f"python -c {shlex.quote(code)}"
@@ -48,7 +48,7 @@ def _torchvision(name: str, path: str) -> str:
     if found.url.rpartition("/")[2] != PurePath(path).name:
         return ""
     quantize = ", quantize=True" if found.model.startswith(_QUANTIZED) else ""
-    called = f"get_model({_quoted(found.model)}, weights={_quoted(found.weights)}{quantize})"
+    called = f"get_model({quoted(found.model)}, weights={quoted(found.weights)}{quantize})"
     return f"from torchvision.models import {called.partition('(')[0]}; {called}"
 
 
@@ -56,10 +56,10 @@ def _torch_hub(reference: Reference) -> str:
     """What stands behind a question mark is left out: the file is there, and torch goes by its name."""
     url = (reference.url or "").partition("#")[0].partition("?")[0]
     name = reference.path or ""
-    named = "" if url.rpartition("/")[2] == name else f", file_name={_quoted(name)}"
-    return f"import torch; torch.hub.load_state_dict_from_url({_quoted(url)}{named}, weights_only=True)"
+    named = "" if url.rpartition("/")[2] == name else f", file_name={quoted(name)}"
+    return f"import torch; torch.hub.load_state_dict_from_url({quoted(url)}{named}, weights_only=True)"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A Python string in double quotes, so that a shell needs only single ones around it."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -16,7 +16,8 @@ from chunkdl.cli.output import Output
 from chunkdl.cli.sections import TeachingCommand
 from chunkdl.cli.stopping import Stopping, exit_code_of
 from chunkdl.errors import ChunkdlError
-from chunkdl.report import ErrorReport
+from chunkdl.observe import Notice
+from chunkdl.report import SCHEMA, ErrorReport
 from chunkdl.spelling import printable, spell_bytes, spell_count, spell_duration
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from chunkdl.convert.plan import Conversion
     from chunkdl.convert.write import Outcome
 
-_SCHEMA = 1
 # A notice names so many tensors; --json has them all.
 _TENSORS_SHOWN = 5
 _EXAMPLES = (
@@ -59,7 +59,7 @@ def convert(around: Surroundings, /, **arguments: Any) -> int:
     """Write the model in PATH, a folder or what chunkdl fetch printed, to a new folder in half precision.
 
     Floating tensors are rounded, all others kept; index and config are brought up to date, other files copied.
-    PATH stays as it is. Needs: pip install 'chunkdl[convert]'
+    PATH stays as it is. Needs numpy, ml_dtypes and safetensors.
     """
     return _Command(around, arguments).run()
 
@@ -72,7 +72,7 @@ class _Command:
         self._arguments = arguments
         self._display = open_display(arguments["progress"], around, quiet=arguments["quiet"])
         self._output = Output(around.stdout)
-        self._notices: list[str] = []
+        self._notices: list[Notice] = []
         self._plan: Conversion | None = None
 
     def run(self) -> int:
@@ -97,7 +97,7 @@ class _Command:
         require_extra()
         plan = self._plan = self._prepared()
         for each in plan.notices:
-            self._note(each)
+            self._note("pickle", each)
         if self._arguments["dry_run"]:
             return self._print_plan(plan)
         return self._convert(plan)
@@ -110,7 +110,7 @@ class _Command:
         asked = self._arguments
         plan = prepare(asked["path"], asked["output"], asked["word"], here=Path.cwd(), cache_dir=settings.cache_dir)
         for each in leftovers(plan):
-            self._note(each)
+            self._note("leftovers", each)
         return plan
 
     def _convert(self, plan: Conversion) -> int:
@@ -127,7 +127,7 @@ class _Command:
         )
         self._display.close()
         if outcome.overflowed:
-            self._note(_spell_overflow(outcome))
+            self._note("overflow", _spell_overflow(outcome))
         took = spell_duration(self._around.clock() - started_at)
         self._display.say("done", f"{_spell_outcome(plan, outcome)} ({took})")
         if self._arguments["as_json"]:
@@ -143,8 +143,8 @@ class _Command:
         if line := folder_line(str(plan.target), {each.name for each in plan.works}):
             self._display.say("load", line)
 
-    def _note(self, message: str) -> None:
-        self._notices.append(message)
+    def _note(self, code: str, message: str) -> None:
+        self._notices.append(Notice(code, message))
         self._display.say("note", message)
 
     def _print_plan(self, plan: Conversion) -> int:
@@ -182,7 +182,7 @@ class _Command:
         return exit_code
 
     def _print(self, told: dict[str, Any]) -> None:
-        self._output.text(json.dumps({"schema": _SCHEMA, **told, "notices": self._notices}))
+        self._output.text(json.dumps({"schema": SCHEMA, **told, "notices": [asdict(each) for each in self._notices]}))
 
     def _interrupted(self) -> ErrorReport:
         hint = f"run it again: {resume_command(self._around.argv)}"

@@ -80,10 +80,22 @@ class Unbreakable:
         self._try(lambda: self._inner.say(kind, message, **details))
 
     def aside(self, act: Callable[[], None]) -> None:
-        """Pass on while the stream lives; ``act`` itself needs no stream of ours."""
-        if self._broken:
+        """Pass on while the stream lives; ``act`` needs no stream of ours, is called once and fails by itself."""
+        ended: list[OSError | None] = []
+
+        def called() -> None:
+            try:
+                act()
+            except OSError as error:
+                ended.append(error)
+            else:
+                ended.append(None)
+
+        self._try(lambda: self._inner.aside(called))
+        if not ended:
             act()
-        self._try(lambda: self._inner.aside(act))
+        elif ended[0] is not None:
+            raise ended[0]
 
     def close(self) -> None:
         """Pass on while the stream lives."""

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from chunkdl.cli.answering import Answer, answer_stoppably
 from chunkdl.cli.display import open_display
-from chunkdl.cli.errors import say_error, tell
-from chunkdl.cli.output import Output
+from chunkdl.cli.empty_answers import EMPTY
 from chunkdl.cli.sections import SectionedOption, TeachingCommand
-from chunkdl.errors import ChunkdlError
 from chunkdl.spelling import spell_bytes, spell_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from chunkdl.cli.stopping import Stopping
     from chunkdl.cli.surroundings import Surroundings
     from chunkdl.doctor.examine import Examination
     from chunkdl.doctor.seen import FolderSeen, SourceSeen, Step
@@ -54,23 +51,18 @@ _source = partial(click.option, cls=SectionedOption, section="Where from")
 @click.pass_obj
 def doctor(around: Surroundings, /, *, reference: str | None, as_json: bool, **arguments: Any) -> int:
     """Check settings, name resolution, connections, proxies, mirrors, clock, token, disk and leftovers."""
-    output = Output(around.stdout)
     display = open_display("none", around, quiet=as_json)
-    try:
-        found = _examine(around, reference, arguments, lambda line: display.say("text", line))
-    except ChunkdlError as error:
-        if as_json:
-            output.text(json.dumps(_failure(error)))
-        say_error(display, tell(error))
-        return error.exit_code
-    if as_json:
-        output.text(json.dumps(found.as_json()))
-    else:
-        for line in spell(found):
-            output.text(line)
-    if _lingers(found):
-        around.leave(found.exit_code)
-    return found.exit_code
+    seen: list[Examination] = []
+
+    def made(stopping: Stopping) -> Answer:
+        found = _examine(around, reference, arguments, lambda line: display.say("text", line), stopping)
+        seen.append(found)
+        return Answer(found.as_json(), list(spell(found)), exit_code=found.exit_code)
+
+    code = answer_stoppably(around, made, as_json=as_json, empty=EMPTY["doctor"])
+    if any(map(_lingers, seen)):
+        around.leave(code)
+    return code
 
 
 def _lingers(found: Examination) -> bool:
@@ -78,8 +70,15 @@ def _lingers(found: Examination) -> bool:
     return any(step.name == "dns" and step.code == "timeout" for each in found.sources for step in each.steps)
 
 
-def _examine(around: Surroundings, reference: str | None, arguments: dict[str, Any], say: Any) -> Examination:
-    from chunkdl.doctor.examine import DEFAULT_REFERENCE, examine  # noqa: PLC0415 - --help must not pay for it
+def _examine(
+    around: Surroundings,
+    reference: str | None,
+    arguments: dict[str, Any],
+    say: Callable[[str], object],
+    stopping: Stopping,
+) -> Examination:
+    from chunkdl.cli.running import run_or_raise  # noqa: PLC0415 - --help must not pay for it
+    from chunkdl.doctor.examine import DEFAULT_REFERENCE, examine  # noqa: PLC0415
     from chunkdl.doctor.network import SOURCE_LIMIT_S  # noqa: PLC0415
 
     settings = _settings(around, arguments)
@@ -87,7 +86,7 @@ def _examine(around: Surroundings, reference: str | None, arguments: dict[str, A
         asked = reference or DEFAULT_REFERENCE
         count = spell_count(len(settings.sources), "source")
         say(f"checking {count} with {asked}, a few KiB each; at most {SOURCE_LIMIT_S:g} s")
-    return asyncio.run(examine(reference, settings, around.environ, time.time))
+    return run_or_raise(lambda: examine(reference, settings, around.environ, time.time), stopping)
 
 
 def _settings(around: Surroundings, arguments: dict[str, Any]) -> Settings:
@@ -96,15 +95,6 @@ def _settings(around: Surroundings, arguments: dict[str, Any]) -> Settings:
     cache_dir = arguments.pop("cache_dir")
     flags = Flags(cache_dir=Path(cache_dir) if cache_dir else None, **arguments)
     return load_settings(around.environ, None, flags, around.folder)
-
-
-def _failure(error: ChunkdlError) -> dict[str, Any]:
-    """An examination that ended at the settings: the same keys, and the error."""
-    from chunkdl.doctor.examine import SCHEMA  # noqa: PLC0415 - as above
-
-    empty: dict[str, Any] = {"reference": "", "settings": [], "sources": [], "folders": [], "findings": []}
-    code = error.exit_code
-    return {"schema": SCHEMA, "ok": False, "exit_code": code, **empty, "error": asdict(tell(error))}
 
 
 def spell(found: Examination) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from chunkdl.errors import ChunkdlError
 from chunkdl.report import ErrorReport, ReferenceReport, Report
+from chunkdl.spelling import spell_reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,18 @@ if TYPE_CHECKING:
 
 INTERNAL_EXIT_CODE = 1
 USAGE_EXIT_CODE = 2
-_USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
+_USERINFO = re.compile(r"(?<=://)[^/\s]+@")  # up to the last @: a password may hold some
+
+
+class Interrupted(ChunkdlError):
+    """A signal ended the command; its exit code says which."""
+
+    code = "interrupted"
+
+    def __init__(self, message: str, exit_code: int, *, hint: str) -> None:
+        """``message`` says what is true now."""
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code
 
 
 def failure_report(references: Sequence[str], error: Exception) -> Report:
@@ -44,7 +56,7 @@ def interrupted_report(
     references: Sequence[str], placed: Sequence[str | None], *, exit_code: int, kept: str, resume: str
 ) -> Report:
     """What is true when a signal ended the run: placed references stay placed, the others can be resumed."""
-    message = f"interrupted; {kept or 'what was fetched'} stays in the cache"
+    message = f"interrupted; {kept} is kept" if kept else "interrupted"
     error = ErrorReport("interrupted", message, None, None, f"resume with: {resume}")
     return Report(
         tuple(
@@ -57,8 +69,10 @@ def interrupted_report(
 
 
 def resume_command(argv: Sequence[str]) -> str:
-    """The command to type again, without the passwords that stood in its URLs."""
-    return _USERINFO.sub("***@", shlex.join(["chunkdl", *argv]))
+    """The command to type again, without the secrets that may have stood in its URLs."""
+    signed = {each for each in argv if "://" in each and each.partition("?")[2]}
+    words = [spell_reference(each) if each in signed else _USERINFO.sub("***@", each) for each in argv]
+    return shlex.join(["chunkdl", *words]) + (" (with the address as you typed it)" if signed else "")
 
 
 def say_failures(display: Display, report: Report) -> None:
@@ -69,7 +83,8 @@ def say_failures(display: Display, report: Report) -> None:
         if each.error is None or each.error in said:
             continue
         said.add(each.error)
-        say_error(display, each.error, prefix=f"{each.ref}: " if several and each.error.code != "interrupted" else "")
+        told_apart = several and each.error.code != Interrupted.code
+        say_error(display, each.error, prefix=f"{spell_reference(each.ref)}: " if told_apart else "")
 
 
 def say_error(display: Display, error: ErrorReport, *, prefix: str = "") -> None:

@@ -59,9 +59,15 @@ _output = partial(click.option, cls=SectionedOption, section="Output")
     "all: every file.  [default: auto]",
 )
 @_choice("--variant", metavar="NAME", help="Weights variant, such as fp16.")
-@_choice("--quant", metavar="NAME", help="GGUF quantisation, such as Q4_K_M.")
+@_choice("--quant", metavar="NAME", help="Precision of GGUF or ONNX, such as Q4_K_M or int8.")
 @_choice("--locked", metavar="FILE", help="Exactly what this lock file says of each REF, by default of all in it.")
-@_source("--mirror", "mirrors", metavar="URL", multiple=True, help="Use this mirror instead of the built-in ones.")
+@_source(
+    "--mirror",
+    "mirrors",
+    metavar="URL",
+    multiple=True,
+    help="Use this mirror instead of the configured ones.",
+)
 @_source("--add-mirror", "add_mirrors", metavar="URL", multiple=True, help="Use this mirror too.")
 @_source("--no-mirrors", is_flag=True, help="Use the origin alone.")
 @_source("--origin", metavar="URL", help="The hub whose listing is believed.  [default: https://huggingface.co]")

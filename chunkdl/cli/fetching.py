@@ -11,18 +11,28 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from chunkdl.at_work import slow_steps
 from chunkdl.cli.display import open_display
-from chunkdl.cli.errors import failure_report, interrupted_report, resume_command, say_bug, say_failures
+from chunkdl.cli.errors import (
+    failure_report,
+    interrupted_report,
+    resume_command,
+    say_bug,
+    say_error,
+    say_failures,
+    tell,
+)
 from chunkdl.cli.output import Output, PathsInOrder, spell_json
 from chunkdl.cli.running import run_until_stopped
 from chunkdl.cli.stopping import Stopping, exit_code_of
 from chunkdl.descriptors import raised_limit
-from chunkdl.errors import ChunkdlError
+from chunkdl.errors import ChunkdlError, StoreError
 from chunkdl.model import Hub
 from chunkdl.observe import Progress, ReferencePlaced, ReferencePlanned
 from chunkdl.spelling import spell_bytes, spell_duration, spell_reference
 
 if TYPE_CHECKING:
-    from chunkdl.cli.surroundings import RunFetch, Surroundings
+    from collections.abc import Callable
+
+    from chunkdl.cli.surroundings import Surroundings
     from chunkdl.cli.wishes import Wishes
     from chunkdl.core.planner import Plan
     from chunkdl.observe import WatchedEvent
@@ -41,9 +51,7 @@ def fetch_and_tell(wishes: Wishes, around: Surroundings) -> int:
     session = _Session(wishes, around, display)
     with Stopping(session.last_words, around.leave) as stopping:
         report = session.run(stopping)
-        if stopping.may_speak():
-            session.tell(report)
-    return report.exit_code
+        return session.tell(report) if stopping.may_speak() else report.exit_code
 
 
 def _refuse(error: ChunkdlError, wishes: Wishes, around: Surroundings, display: Display) -> int:
@@ -68,6 +76,7 @@ class _Session:
         self._paths = PathsInOrder(wishes.references, self._output if prints_paths else None)
         self._progress: Progress | None = None
         self._settings: Settings | None = None
+        self._unwritten: StoreError | None = None
 
     def run(self, stopping: Stopping) -> Report:
         """Every ending as a report."""
@@ -100,7 +109,7 @@ class _Session:
         settings = self._settings = load_settings(around.environ, None, typed.flags(), around.folder)
         self._wishes = typed.completed(settings.project)
         options = self._wishes.options()
-        fetch = self._around.run_fetch or _pipeline()
+        fetch = self._around.pipeline()
         return run_until_stopped(
             lambda: fetch(self._wishes.references, options, settings, self._watch), stopping, self._display.tick
         )
@@ -116,24 +125,34 @@ class _Session:
         self._display.watch(event)
 
     def _place(self, event: ReferencePlaced) -> None:
-        self._display.aside(lambda: self._paths.add(event.reference, event.path))
+        self._write(lambda: self._display.aside(lambda: self._paths.add(event.reference, event.path)))
 
     def _print_plan(self, event: ReferencePlanned) -> None:
         from chunkdl.cli.dry_run import spell_plan  # noqa: PLC0415
 
         if self._settings is not None:
             lines = spell_plan(event.reference, event.plan, _source_names(event.plan, self._settings))
-            self._display.aside(lambda: self._output.text("\n".join(lines)))
+            self._write(lambda: self._display.aside(lambda: self._output.text("\n".join(lines))))
 
-    def tell(self, report: Report) -> None:
-        """The end of the output: data, then errors, then how to load."""
+    def _write(self, data: Callable[[], None]) -> None:
+        """Data to stdout; that it cannot be written is no reason to stop fetching, and told at the end."""
+        try:
+            data()
+        except StoreError as error:
+            self._unwritten = error
+
+    def tell(self, report: Report) -> int:
+        """The end of the output: data, then errors, then how to load; the exit code."""
         self._display.close()
-        self._paths.finish([each.path if each.ok else None for each in report.results])
+        self._write(lambda: self._paths.finish([each.path if each.ok else None for each in report.results]))
         if self._wishes.as_json:
-            self._output.json(report)
+            self._write(lambda: self._output.json(report))
         say_failures(self._display, report)
+        if self._unwritten is not None:
+            say_error(self._display, tell(self._unwritten))
         if any(each.ok for each in report.results) and not self._wishes.dry_run:
             self._say_success(report)
+        return report.exit_code or (self._unwritten.exit_code if self._unwritten is not None else 0)
 
     def _say_success(self, report: Report) -> None:
         from chunkdl.cli.closing import Whereabouts, left_out, loading_line, summary  # noqa: PLC0415
@@ -150,12 +169,9 @@ class _Session:
         in_folder = self._settings is not None and self._settings.local_dir is not None
         where = Whereabouts(self._wishes.revision, self._unusual_cache(), is_folder=in_folder)
         for each in succeeded:
-            line = loading_line(each, where, variant=self._wishes.variant)
+            line = loading_line(each, where, variant=self._wishes.variant_of(each.ref))
             if line:
                 self._display.say("load", line)
-
-    def _is_folder(self) -> bool:
-        return self._settings is not None and self._settings.local_dir is not None
 
     def _unusual_cache(self) -> str | None:
         """The cache folder if loaders would not look there by themselves."""
@@ -170,7 +186,7 @@ class _Session:
             self._wishes.references,
             self._paths.placed,
             exit_code=exit_code,
-            kept=spell_bytes(self._progress.done_bytes) if self._progress else "",
+            kept=spell_bytes(self._progress.done_bytes) if self._progress and self._progress.done_bytes else "",
             resume=resume_command(self._around.argv),
         )
 
@@ -179,7 +195,9 @@ class _Session:
         report = self._interrupted(exit_code)
         if self._wishes.as_json:
             _write_raw(self._around.stdout, spell_json(report) + b"\n")
-        told = next(each.error for each in report.results if each.error)
+        told = next((each.error for each in report.results if each.error), None)
+        if told is None:  # it was stopped after the last was placed
+            return
         at_work = "".join(f"note: {line}\n" for line in _slow_storage())
         _write_raw(self._around.stderr, f"\n{at_work}error: {told.message}\nhint: {told.hint}\n".encode())
 
@@ -196,12 +214,6 @@ def _source_names(plan: Plan, settings: Settings) -> list[str]:
 
     url = checkpoint_of(reference).url
     return [own_host(url, settings).name, *(each.name for each, _ in copies_of(url, settings.url_mirrors))]
-
-
-def _pipeline() -> RunFetch:
-    from chunkdl.api import run_fetch  # noqa: PLC0415 - brings the HTTP client along
-
-    return run_fetch
 
 
 # Whoever is stopped ends within the grace of ``Stopping`` unless something holds it up; that much of it is no news.

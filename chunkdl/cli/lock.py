@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chunkdl.cli.answering import Answer, answer
+from chunkdl.cli.answering import Answer, answer_stoppably
 from chunkdl.cli.fetch import FORMATS
 from chunkdl.cli.sections import SectionedOption, TeachingCommand
-from chunkdl.errors import PolicyRefused, UsageError
+from chunkdl.errors import OfflineMiss, PolicyRefused, UsageError
 from chunkdl.spelling import spell_bytes, spell_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from chunkdl.cli.stopping import Stopping
     from chunkdl.cli.surroundings import Surroundings
     from chunkdl.identify.lockfile import Lock, LockedArtifact
     from chunkdl.observe import WatchedEvent
@@ -32,6 +33,8 @@ _EXAMPLES = (
 )
 _choice = partial(click.option, cls=SectionedOption, section="What")
 _source = partial(click.option, cls=SectionedOption, section="Where from")
+# What a lock file fixes.
+_SELECTION = ("revision", "include", "exclude", "weights_format", "variant", "quant")
 
 
 @click.command("lock", cls=TeachingCommand, examples=_EXAMPLES, short_help="Write down what references mean today.")
@@ -52,6 +55,7 @@ _source = partial(click.option, cls=SectionedOption, section="Where from")
 @_source("--add-mirror", "add_mirrors", metavar="URL", multiple=True, help="Beside the configured ones.")
 @_source("--no-mirrors", is_flag=True, help="Ask the origin alone.")
 @_source("--trust", type=click.Choice(("auto", "strict")), help="As for fetch.")
+@_source("--online", is_flag=True, help="Ask even if HF_HUB_OFFLINE is set.")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object, on failure too.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
 @click.pass_obj
@@ -61,8 +65,13 @@ def lock(around: Surroundings, /, **arguments: Any) -> int:
     Other references of FILE stay as they are. Locking again what has not changed changes no byte of it.
     """
     command = _Command(around, arguments)
-    return answer(
-        around, command.run, as_json=arguments["as_json"], quiet=arguments["quiet"], empty={"lock": arguments["path"]}
+    return answer_stoppably(
+        around,
+        command.run,
+        as_json=arguments["as_json"],
+        quiet=arguments["quiet"],
+        empty={"lock": arguments["path"]},
+        interrupted=f"interrupted; {arguments['path']} is as it was",
     )
 
 
@@ -75,18 +84,23 @@ class _Command:
         self._path = Path(arguments["path"])
         self._notices: list[Any] = []
 
-    def run(self) -> Answer:
-        if self._said["check"] or self._said["export"]:
-            if self._said["references"]:
+    def run(self, stopping: Stopping) -> Answer:
+        said = self._said
+        if said["check"] and said["export"]:
+            raise UsageError("--check and --export exclude each other", hint="one after the other")
+        if said["check"] or said["export"]:
+            if said["references"]:
                 raise UsageError(f"{self._path} says itself which references to look at", hint="leave REF out")
-            return self._export() if self._said["export"] else self._check()
-        if not self._said["references"]:
+            if any(said[name] not in {None, (), "auto"} for name in _SELECTION):
+                hint = "leave revision and selection out, or lock anew with them"
+                raise UsageError(f"{self._path} says itself which revision and files", hint=hint)
+            return self._export() if said["export"] else self._check(stopping)
+        if not said["references"]:
             raise UsageError("lock needs at least one REF", hint="chunkdl lock org/name, or --check")
-        return self._lock()
+        return self._lock(stopping)
 
-    def _lock(self) -> Answer:
-        import asyncio  # noqa: PLC0415 - --help must not pay for it
-
+    def _lock(self, stopping: Stopping) -> Answer:
+        from chunkdl.cli.running import run_or_raise  # noqa: PLC0415 - --help must not pay for it
         from chunkdl.identify.known_locks import remember_lock  # noqa: PLC0415
         from chunkdl.identify.lockfile import Lock  # noqa: PLC0415
         from chunkdl.pipeline.locking import lock_references, read_lock, write_lock  # noqa: PLC0415
@@ -94,7 +108,8 @@ class _Command:
         settings = self._settings()
         before = read_lock(self._path) if self._path.exists() else Lock()
         references = self._said["references"]
-        made = asyncio.run(lock_references(references, self._options(), settings, self._watch, before))
+        options = self._options()
+        made = run_or_raise(lambda: lock_references(references, options, settings, self._watch, before), stopping)
         written = write_lock(self._path, made)
         remember_lock(settings.state_dir, self._path)
         news = made.artifacts[: len(references)]
@@ -103,12 +118,12 @@ class _Command:
         values = {"lock": str(self._path), "written": written, "artifacts": [_values(each) for each in news]}
         return Answer(values, [str(self._path)], self._notices, notes=notes)
 
-    def _check(self) -> Answer:
-        import asyncio  # noqa: PLC0415
-
+    def _check(self, stopping: Stopping) -> Answer:
+        from chunkdl.cli.running import run_or_raise  # noqa: PLC0415
         from chunkdl.pipeline.locking import compare_lock, first_error, read_lock  # noqa: PLC0415
 
-        compared = asyncio.run(compare_lock(read_lock(self._path), self._settings(), self._watch))
+        locked, settings = read_lock(self._path), self._settings()
+        compared = run_or_raise(lambda: compare_lock(locked, settings, self._watch), stopping)
         error = first_error(compared)
         drifted = [each for each in compared if each.drift]
         lines = [line for each in compared for line in _spell_compared(each)]
@@ -140,10 +155,12 @@ class _Command:
             add_mirrors=said["add_mirrors"],
             no_mirrors=said["no_mirrors"],
             trust=said["trust"],
+            offline=False if said["online"] else None,
         )
         settings = load_settings(self._around.environ, None, flags, self._around.folder)
         if settings.offline:
-            raise UsageError(f"a lock asks the hub, and {settings.offline_because} forbids it", hint="unset it")
+            hint = "--online ignores it for this command"
+            raise OfflineMiss(f"a lock asks the hub, and {settings.offline_because} forbids it", hint=hint)
         return settings
 
     def _options(self) -> Any:

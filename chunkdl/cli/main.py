@@ -6,19 +6,19 @@ Importing this must stay cheap (``--help`` in a fifth of a second): subcommands 
 from __future__ import annotations
 
 import importlib
-import shlex
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from chunkdl import __version__
-from chunkdl.cli.display import open_display
-from chunkdl.cli.errors import USAGE_EXIT_CODE, failure_report, say_failures
+from chunkdl.cli.errors import USAGE_EXIT_CODE, resume_command
 from chunkdl.cli.output import Output
+from chunkdl.cli.refusing import refuse
 from chunkdl.cli.sections import write_examples
 from chunkdl.cli.surroundings import real_surroundings
-from chunkdl.errors import UsageError
+from chunkdl.errors import StoreError, UsageError
+from chunkdl.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,15 +68,22 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            rest = args[1:] if args[0] in _OTHER_WORDS_FOR_FETCH else args
-            meant = shlex.join(["chunkdl", "fetch", *(rest or ["--help"])])
-            raise UsageError(f"there is no command {args[0]!r}", hint=f"did you mean: {meant}")
+            raise UsageError(f"there is no command {args[0]!r}", hint=f"did you mean: {_meant(args)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_examples(formatter, _EXAMPLES)
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+def _meant(args: Sequence[str]) -> str:
+    """A command that was mistyped, or fetch, whose name was forgotten or is another elsewhere."""
+    if args[0] in _OTHER_WORDS_FOR_FETCH:
+        return resume_command(["fetch", *(args[1:] or ["--help"])])
+    if (near := nearest(args[0], _COMMANDS)) is not None:
+        return resume_command([near, *args[1:]])
+    return resume_command(["fetch", *args])
 
 
 @click.group(
@@ -100,12 +107,12 @@ def main(argv: Sequence[str] | None = None, around: Surroundings | None = None) 
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", file=around.stderr)
         return USAGE_EXIT_CODE
-    except UsageError as error:
-        return _refuse(error, arguments, around)
     except click.ClickException as error:
-        return _refuse(_told_by_click(error), arguments, around)
+        return refuse(_told_by_click(error), _chunkdl, arguments, around)
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED_EXIT_CODE
+    except Exception as error:  # noqa: BLE001 - the last that can tell it: a bug with its traceback, never swallowed
+        return refuse(_told_by_stdout(around) or error, _chunkdl, arguments, around)
     assert isinstance(code, int)
     return code
 
@@ -115,9 +122,10 @@ def _told_by_click(error: click.ClickException) -> UsageError:
     return UsageError(error.format_message().rstrip("."), hint=f"see: {ctx.command_path if ctx else 'chunkdl'} --help")
 
 
-def _refuse(error: UsageError, arguments: Sequence[str], around: Surroundings) -> int:
-    report = failure_report((), error)
-    say_failures(open_display("none", around, quiet=False), report)
-    if "--json" in arguments:
-        Output(around.stdout).json(report)
-    return report.exit_code
+def _told_by_stdout(around: Surroundings) -> StoreError | None:
+    """Why what click printed by itself, such as help, cannot be written; None if there is no reason."""
+    try:
+        Output(around.stdout).flush()
+    except StoreError as error:
+        return error
+    return None

@@ -75,6 +75,7 @@ def list_mirrors(around: Surroundings, /, *, as_json: bool) -> int:
 @_source("--all", "everyone", is_flag=True, help="Test those too that are known and off: they hear the names.")
 @_source("--no-mirrors", is_flag=True, help="Test the origin alone.")
 @_source("--origin", metavar="URL", help="The hub that everybody is compared with.")
+@_source("--online", is_flag=True, help="Ask even if HF_HUB_OFFLINE is set.")
 @_bound("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Rounds of measuring.")
 @_bound("--max-bytes", metavar="SIZE", default="64M", show_default=True, help="Bytes in all, such as 64M or 1G.")
 @_bound(

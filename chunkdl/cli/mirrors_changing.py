@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chunkdl.cli.answering import Answer, answer
+from chunkdl.cli.empty_answers import EMPTY
 from chunkdl.core.bandwidth import parse_rate
 from chunkdl.errors import UsageError
 from chunkdl.mirrors import editing
@@ -32,12 +33,12 @@ _TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
 def add(around: Surroundings, /, *, place: str, as_json: bool, **options: Any) -> int:
     """Write the mirror ``place`` with ``options`` (keys of a ``[[mirror]]``, None where nothing was said)."""
     values = {key: value for key, value in options.items() if value is not None}
-    return answer(around, lambda: _File(around).add(place, values), as_json=as_json)
+    return answer(around, lambda: _File(around).add(place, values), as_json=as_json, empty=EMPTY["mirrors add"])
 
 
 def remove(around: Surroundings, place: str, *, as_json: bool) -> int:
     """Take the mirror ``place`` out, or switch it off if it is built in."""
-    return answer(around, lambda: _File(around).remove(place), as_json=as_json)
+    return answer(around, lambda: _File(around).remove(place), as_json=as_json, empty=EMPTY["mirrors remove"])
 
 
 class _File:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chunkdl.cli.display import open_display
-from chunkdl.cli.errors import say_error, tell
+from chunkdl.cli.errors import Interrupted, resume_command, say_error, tell
 from chunkdl.cli.output import Output
 from chunkdl.cli.sections import TeachingCommand
+from chunkdl.cli.stopping import Stopping
 from chunkdl.errors import ChunkdlError
+from chunkdl.report import SCHEMA
 from chunkdl.share.listen_address import DEFAULT_LISTEN, parse_listen
 from chunkdl.spelling import spell_bytes, spell_count
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from chunkdl.share.export import Exported
     from chunkdl.share.folder import MirrorFolder
 
-_SCHEMA = 1
 _EXAMPLES = (
     ("chunkdl fetch bert-base-uncased --format all", "first have all of it"),
     ("chunkdl mirrors export bert-base-uncased /srv/hub", "then lay it out; adds to what is there"),
@@ -63,15 +64,30 @@ class _Command:
         self._errors: list[tuple[str, ChunkdlError]] = []
 
     def run(self) -> int:
-        """Try every reference; the first failure's code counts."""
-        config = ""
-        try:
-            config = self._run()
-        except ChunkdlError as error:
-            self._failed("", error)
+        """Try every reference; the first failure's code counts, unless a signal ended it."""
+        with Stopping(self._interrupted, self._around.leave) as stopping:
+            config = ""
+            try:
+                config = self._run()
+            except ChunkdlError as error:
+                self._failed("", error)
+            except KeyboardInterrupt:
+                if stopping.signum is None:
+                    raise
+                return self._interrupted(stopping.exit_code) if stopping.may_speak() else stopping.exit_code
+            return self._tell(config) if stopping.may_speak() else stopping.exit_code
+
+    def _interrupted(self, code: int) -> int:
+        hint = f"run it again, which adds what is missing: {resume_command(self._around.argv)}"
+        self._failed("", Interrupted("interrupted", code, hint=hint))
+        if self._arguments["as_json"]:
+            self._output.text(json.dumps(self._report(code)))
+        return code
+
+    def _tell(self, config: str) -> int:
         code = self._errors[0][1].exit_code if self._errors else 0
         if self._arguments["as_json"]:
-            self._output.line(json.dumps(self._report(code)).encode("ascii"))
+            self._output.text(json.dumps(self._report(code)))
         elif self._arguments["print_config"]:
             self._output.text(config.rstrip("\n"))
         elif self._exported:
@@ -114,7 +130,7 @@ class _Command:
     def _report(self, code: int) -> dict[str, Any]:
         errors = [{"ref": reference, **asdict(tell(error))} for reference, error in self._errors]
         return {
-            "schema": _SCHEMA,
+            "schema": SCHEMA,
             "ok": code == 0,
             "exit_code": code,
             "folder": str(self._arguments["folder"].absolute()),

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from chunkdl.cli.answering import Answer, answer, table
+from chunkdl.cli.empty_answers import EMPTY
 from chunkdl.mirrors.memory import load_memory
 from chunkdl.mirrors.registry import entries, entry_json
 from chunkdl.settings import load_settings
@@ -29,7 +30,7 @@ _INDENT = "    "
 
 def show(around: Surroundings, *, as_json: bool) -> int:
     """Print the registry; the exit code."""
-    return answer(around, lambda: _made(around), as_json=as_json)
+    return answer(around, lambda: _made(around), as_json=as_json, empty=EMPTY["mirrors list"])
 
 
 def _made(around: Surroundings) -> Answer:

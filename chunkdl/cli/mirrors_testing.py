@@ -6,21 +6,19 @@ Decides the order of output and what a run without references means. Every way i
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chunkdl.cli.answering import Answer, answer, fail
+from chunkdl.cli.answering import Answer, answer_stoppably
 from chunkdl.cli.display import open_display
+from chunkdl.cli.empty_answers import EMPTY
 from chunkdl.cli.mirrors_tables import coverage_lines, ranking_lines
-from chunkdl.cli.running import run_until_stopped
-from chunkdl.cli.stopping import Stopping, exit_code_of
+from chunkdl.cli.running import run_or_raise
 from chunkdl.core.bandwidth import parse_rate
-from chunkdl.errors import ChunkdlError, UsageError
+from chunkdl.errors import OfflineMiss, UsageError
 from chunkdl.http.client import HttpClient
 from chunkdl.http.proxies import proxy_of
 from chunkdl.identify.known import Known
@@ -38,6 +36,7 @@ from chunkdl.spelling import printable, spell_bytes, spell_count, spell_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from chunkdl.cli.stopping import Stopping
     from chunkdl.cli.surroundings import Surroundings
     from chunkdl.model import Reference
     from chunkdl.observe import Notice
@@ -60,6 +59,7 @@ class TestWishes:
     everyone: bool = False
     no_mirrors: bool = False
     origin: str | None = None
+    online: bool = False
     rounds: int = 3
     max_bytes: str = "64M"
     max_time_s: float = 120.0
@@ -70,29 +70,17 @@ class TestWishes:
     quiet: bool = False
 
 
-class _Interrupted(ChunkdlError):
-    """A signal ended the test."""
-
-    code = "interrupted"
-
-
 def measure_and_tell(wishes: TestWishes, around: Surroundings) -> int:
     """Run the test; the exit code."""
-
-    def last_words(exit_code: int) -> None:
-        fail(around, _interrupted(exit_code), as_json=wishes.as_json)
-
-    with Stopping(last_words, around.leave) as stopping:
-        display = open_display("plain", around, quiet=wishes.quiet)
-        return answer(
-            around, lambda: _Testing(wishes, around, display).run(stopping), as_json=wishes.as_json, quiet=wishes.quiet
-        )
-
-
-def _interrupted(exit_code: int) -> _Interrupted:
-    error = _Interrupted("interrupted; what was measured is lost", hint="--max-time bounds it beforehand")
-    error.exit_code = exit_code
-    return error
+    display = open_display("plain", around, quiet=wishes.quiet)
+    return answer_stoppably(
+        around,
+        _Testing(wishes, around, display).run,
+        as_json=wishes.as_json,
+        quiet=wishes.quiet,
+        empty=EMPTY["mirrors test"],
+        interrupted="interrupted; what was measured is lost: --max-time bounds it beforehand",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +117,10 @@ class _Testing:
         self._step = ""
 
     def run(self, stopping: Stopping) -> Answer:
-        """Measure, remember and spell; an interruption is a failure like others."""
-        try:
-            plan = self._plan()
-            self._display.say("start", plan.in_words())
-            found = run_until_stopped(lambda: self._measured(plan), stopping, self._display.tick)
-        except KeyboardInterrupt:
-            if stopping.signum is None:
-                raise
-            found = None
-        if (
-            not stopping.may_speak()
-        ):  # the watchdog is saying it and ends the process: two answers would be one too many
-            self._around.leave(exit_code_of(stopping.signum or signal.SIGINT))
-        if found is None:
-            raise _interrupted(exit_code_of(stopping.signum or signal.SIGINT))
+        """Measure, remember and spell."""
+        plan = self._plan()
+        self._display.say("start", plan.in_words())
+        found = run_or_raise(lambda: self._measured(plan), stopping, self._display.tick)
         return self._spelled(plan, *found)
 
     def _spelled(self, plan: _Plan, evaluation: Evaluation, rows: Sequence[Row]) -> Answer:
@@ -156,7 +133,8 @@ class _Testing:
         wishes = self._wishes
         settings = self._settings()
         if settings.offline:
-            raise UsageError(f"{settings.offline_because} is set, and a test asks mirrors", hint="unset it for this")
+            hint = "--online ignores it for this command"
+            raise OfflineMiss(f"a test asks mirrors, and {settings.offline_because} forbids it", hint=hint)
         covered = _listed(Path(wishes.coverage)) if wishes.coverage else ()
         asked = wishes.references or (() if covered else (DEFAULT_REFERENCE,))
         picture = Path(wishes.plot) if wishes.plot else None
@@ -172,6 +150,7 @@ class _Testing:
             mirrors=wishes.mirrors,
             add_mirrors=wishes.add_mirrors,
             no_mirrors=wishes.no_mirrors,
+            offline=False if wishes.online else None,
         )
         settings = load_settings(self._around.environ, None, flags, self._around.folder)
         if not wishes.everyone or not is_public_hub(settings.origin.url):
@@ -216,7 +195,7 @@ class _Testing:
 
     def _remember(self, settings: Settings, evaluation: Evaluation) -> Memory:
         memory = load_memory(settings.state_dir)
-        memory.learn(lessons(evaluation.trials, lambda mirror: proxy_of(mirror, os.environ)), time.time())
+        memory.learn(lessons(evaluation.trials, lambda mirror: proxy_of(mirror, self._around.environ)), time.time())
         return memory
 
     def _answer(self, plan: _Plan, evaluation: Evaluation, rows: Sequence[Row], notices: Sequence[Notice]) -> Answer:

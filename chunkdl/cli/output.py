@@ -1,6 +1,7 @@
 """stdout: data only. Paths in the order asked for, as soon as they are known; or one JSON object.
 
-Decides order and spelling. A reader that goes away (``| head -1``) ends the output, never the fetch.
+Decides order and spelling. A reader that goes away (``| head -1``) ends the output, never the fetch; what cannot be
+written for another reason, as on a full disk, is an error.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 from typing import TYPE_CHECKING, BinaryIO
+
+from chunkdl.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,19 +27,35 @@ class Output:
 
     @property
     def broken(self) -> bool:
-        """True once nobody reads any more."""
+        """True once nothing can be written any more."""
         return self._broken
 
     def line(self, data: bytes) -> None:
-        """One line, flushed: a pipe's reader acts on it at once."""
+        """One line, flushed: a pipe's reader acts on it at once.
+
+        Raises:
+            StoreError: it cannot be written, for the first time: what follows is dropped.
+        """
+        self._write(data + b"\n")
+
+    def flush(self) -> None:
+        """Write what others left in the buffer; raises as ``line`` does."""
+        self._write(b"")
+
+    def _write(self, data: bytes) -> None:
         if self._broken:
             return
         try:
-            self._stream.write(data + b"\n")
+            self._stream.write(data)
             self._stream.flush()
         except BrokenPipeError:
             self._broken = True
             self._forget_buffer()
+        except OSError as error:
+            self._broken = True
+            self._forget_buffer()
+            hint = "what was done stays done: run it again with its output to where there is room"
+            raise StoreError(f"cannot write to standard output: {error.strerror or error}", hint=hint) from error
 
     def text(self, line: str) -> None:
         """A line of text; what no UTF-8 spells is escaped."""
@@ -97,6 +116,6 @@ class PathsInOrder:
                 self._print(path)
 
     def _print(self, path: str) -> None:
-        self._next += 1
         if self._output is not None:
             self._output.line(os.fsencode(path))
+        self._next += 1

@@ -5,6 +5,7 @@ Decides what the program is told about where its hub is, and what a person sees 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +13,22 @@ import click
 
 from chunkdl.cli.child import run_child
 from chunkdl.cli.display import open_display
-from chunkdl.cli.errors import say_error, tell
+from chunkdl.cli.errors import Interrupted, resume_command, say_error, tell
 from chunkdl.cli.sections import SectionedOption, TeachingCommand
+from chunkdl.cli.stopping import Stopping
 from chunkdl.cli.wishes import Wishes
 from chunkdl.errors import ChunkdlError
 from chunkdl.observe import Notice, Progress, ReferencePlaced, ReferencePlanned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator
 
     from chunkdl.cli.surroundings import Surroundings
     from chunkdl.endpoint.serving import Offer
     from chunkdl.observe import WatchedEvent
     from chunkdl.pipeline.background import Background
     from chunkdl.progress_lines import Display
+    from chunkdl.report import Report
     from chunkdl.settings import Settings
 
 _EXAMPLES = (
@@ -60,7 +63,13 @@ _pace = partial(click.option, cls=SectionedOption, section="How")
     "--fetch", "references", metavar="REF", multiple=True, help="Fetch this before the program starts; repeatable."
 )
 @_source("--offline/--online", default=None, help="Ask nobody: what the cache holds; or ignore HF_HUB_OFFLINE.")
-@_source("--mirror", "mirrors", metavar="URL", multiple=True, help="Use this mirror instead of the built-in ones.")
+@_source(
+    "--mirror",
+    "mirrors",
+    metavar="URL",
+    multiple=True,
+    help="Use this mirror instead of the configured ones.",
+)
 @_source("--add-mirror", "add_mirrors", metavar="URL", multiple=True, help="Use this mirror too.")
 @_source("--no-mirrors", is_flag=True, help="Use the origin alone.")
 @_source("--origin", metavar="URL", help="The hub whose listing is believed.")
@@ -76,6 +85,8 @@ def run(around: Surroundings, /, command: tuple[str, ...], **arguments: Any) -> 
     display = open_display("plain", around, quiet=wishes.quiet)
     try:
         return _run(command, wishes, around, display)
+    except Interrupted as error:  # told by who was interrupted
+        return error.exit_code
     except ChunkdlError as error:
         say_error(display, tell(error))
         return error.exit_code
@@ -87,12 +98,14 @@ def _run(command: tuple[str, ...], wishes: Wishes, around: Surroundings, display
 
     settings = load_settings(around.environ, None, wishes.flags(), around.folder)
     if settings.offline:
+        with _interruptible(around, display):
+            _look_first(wishes, settings, around)
         return run_child(command, environment.offline(around.environ, settings))
-    return _online(command, wishes, settings, around.environ, display)
+    return _online(command, wishes, settings, around, display)
 
 
 def _online(
-    command: tuple[str, ...], wishes: Wishes, settings: Settings, environ: Mapping[str, str], display: Display
+    command: tuple[str, ...], wishes: Wishes, settings: Settings, around: Surroundings, display: Display
 ) -> int:
     from chunkdl.descriptors import raised_limit  # noqa: PLC0415
     from chunkdl.endpoint import environment  # noqa: PLC0415
@@ -103,17 +116,52 @@ def _online(
     background = Background("chunkdl-run")
     offered = background.start(lambda: offer(settings, wishes.options(), _watching(display), _complaining(display)))
     try:
-        _fetch_first(wishes, offered, background)
-        return run_child(command, environment.online(environ, offered.url, settings))
+        with _interruptible(around, display):
+            _fetch_first(wishes, offered, background)
+        return run_child(command, environment.online(around.environ, offered.url, settings))
     finally:
         background.stop()
 
 
 def _fetch_first(wishes: Wishes, offered: Offer, background: Background) -> None:
     for each in wishes.references:
-        result = background.submit(offered.fetch(each, wishes.options())).result().results[0]
-        if result.cause is not None:
-            raise result.cause
+        _raise_cause(background.submit(offered.fetch(each, wishes.options())).result())
+
+
+def _look_first(wishes: Wishes, settings: Settings, around: Surroundings) -> None:
+    """Offline: whether the cache holds what the program is to find."""
+    import asyncio  # noqa: PLC0415
+
+    if wishes.references:
+        _raise_cause(asyncio.run(around.pipeline()(wishes.references, wishes.options(), settings, lambda _event: None)))
+
+
+def _raise_cause(report: Report) -> None:
+    for each in report.results:
+        if each.cause is not None:
+            raise each.cause
+
+
+@contextmanager
+def _interruptible(around: Surroundings, display: Display) -> Iterator[None]:
+    """Until the program runs, to whom signals go then.
+
+    Raises:
+        Interrupted: a signal came, and that was told.
+    """
+
+    def interrupted(code: int) -> Interrupted:
+        error = Interrupted("interrupted", code, hint=f"resume with: {resume_command(around.argv)}")
+        say_error(display, tell(error))
+        return error
+
+    with Stopping(interrupted, around.leave) as stopping:
+        try:
+            yield
+        except KeyboardInterrupt:
+            if stopping.signum is None or not stopping.may_speak():
+                raise
+            raise interrupted(stopping.exit_code) from None
 
 
 def _watching(display: Display) -> Callable[[WatchedEvent], None]:

@@ -31,6 +31,18 @@ def run_until_stopped(
         return None
 
 
+def run_or_raise(
+    work: Callable[[], Coroutine[object, object, Result]],
+    stopping: Stopping,
+    beat: Callable[[], None] = lambda: None,
+) -> Result:
+    """``run_until_stopped`` for what ``answer_stoppably`` calls: KeyboardInterrupt if a signal ended it."""
+    done = run_until_stopped(work, stopping, beat)
+    if done is None:
+        raise KeyboardInterrupt
+    return done
+
+
 async def _attended(
     work: Callable[[], Coroutine[object, object, Result]], stopping: Stopping, beat: Callable[[], None]
 ) -> Result:

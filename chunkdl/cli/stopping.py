@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     _Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
 
-# The contract is "within a second"; a fifth of it is left for the interpreter to end.
+# The contract is "within a second"; a fifth of it is left for the last words and for the interpreter to end.
 GRACE_S = 0.8
+# They take a millisecond, or as long as a pipe is full that nobody reads.
+_LAST_WORDS_S = 0.1
 # A shell reports a process killed by signal n as 128 + n; 130 and 143 are what scripts look for.
 _SIGNAL_EXIT_BASE = 128
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -86,6 +88,11 @@ class Stopping:
         """From now on a signal calls ``cancel``, from another thread."""
         self._cancel = cancel
 
+    @property
+    def exit_code(self) -> int:
+        """What the command ends with after a signal."""
+        return exit_code_of(self.signum or signal.SIGINT)
+
     def may_speak(self) -> bool:
         """True for the first who asks: the run's end and the watchdog must not both say the last words."""
         return self._spoken.acquire(blocking=False)
@@ -109,15 +116,27 @@ class Stopping:
             first = _next_signal(ear)
             if first is None:
                 return
-            if self._cancel is not None:
+            code = exit_code_of(first & ~_HANDLED)
+            try:
+                self._cancel_and_wait(ear, first)
+                self._speak(code)
+            finally:  # whatever else fails: nobody but this thread ends the process now
+                self._leave(code)
+
+    def _cancel_and_wait(self, ear: socket.socket, first: int) -> None:
+        if self._cancel is not None:
+            with contextlib.suppress(RuntimeError):  # its loop is closed: the run has ended, the telling has not
                 self._cancel()
-            ear.settimeout(self._grace_s)
-            with contextlib.suppress(TimeoutError):  # a second signal shortens the grace
-                _next_signal(ear, like=first)
-        signum = first & ~_HANDLED
+        ear.settimeout(self._grace_s)
+        with contextlib.suppress(TimeoutError):  # a second signal shortens the grace
+            _next_signal(ear, like=first)
+
+    def _speak(self, code: int) -> None:
+        """In a thread of its own: a stream may be full, or locked by the main thread, for ever."""
         if self.may_speak():
-            self._last_words(exit_code_of(signum))
-        self._leave(exit_code_of(signum))
+            words = threading.Thread(target=self._last_words, args=(code,), name="chunkdl last words", daemon=True)
+            words.start()
+            words.join(_LAST_WORDS_S)
 
 
 def _next_signal(ear: socket.socket, like: int | None = None) -> int | None:

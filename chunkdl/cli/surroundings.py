@@ -51,6 +51,14 @@ class Surroundings:
     leave: Callable[[int], object] = field(default=os._exit)
     ask: Callable[[str], str] | None = None
 
+    def pipeline(self) -> RunFetch:
+        """``run_fetch``, the real one unless a test stands in for it."""
+        if self.run_fetch is not None:
+            return self.run_fetch
+        from chunkdl.api import run_fetch  # noqa: PLC0415 - brings the HTTP client along
+
+        return run_fetch
+
 
 def real_surroundings(argv: Sequence[str]) -> Surroundings:
     """Those of this process. A stream that the parent closed is replaced by the null device."""

@@ -73,6 +73,14 @@ class Wishes:
         """True if what is left out was left out by rule, not by the user's patterns."""
         return self.weights_format in {None, "auto"} and not (self.include or self.exclude or self.locked)
 
+    def variant_of(self, reference: str) -> str | None:
+        """The variant that was asked for, here or when ``reference`` was locked."""
+        if self.lock is None:
+            return self.variant
+        from chunkdl.pipeline.wanted import locked_in  # noqa: PLC0415 - imported when a fetch begins
+
+        return locked_in(self.lock, reference).selection.variant
+
     def completed(self, project: ProjectWishes) -> Wishes:
         """What was typed, and the project's own wishes where nothing was; a typed selection replaces the project's."""
         if self.lock is not None:

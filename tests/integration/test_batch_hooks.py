@@ -1,6 +1,7 @@
 """Hooks are real programs here: they hear, fail, hang, flood and leave children behind."""
 
 import asyncio
+import errno
 import json
 import os
 import sys
@@ -51,6 +52,16 @@ async def test_what_is_no_program_is_a_notice(command, notices):
     assert f"the hook {command[0]} failed: " in notices[0].message
 
 
+async def test_where_nothing_can_be_written_down_for_it_that_is_a_notice(monkeypatch, notices):
+    def full():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    await run_hook(python("pass"), {}, notices.append)
+    (notice,) = notices
+    assert notice.message.endswith("failed: No space left on device")
+
+
 async def test_one_that_reads_nothing_and_one_that_floods_hold_nobody_up(notices):
     await run_hook(python("pass"), {"much": "x" * 3_000_000}, notices.append)
     flood = "import sys\nfor _ in range(3000): sys.stdout.write('x' * 1000); sys.stderr.write('y' * 1000)\nsys.exit(1)"
@@ -69,12 +80,16 @@ async def test_one_that_hangs_is_ended_with_all_that_it_started(tmp_path, notice
         "open(sys.argv[1], 'w').write(f'{os.getpid()} {child.pid}')\n"
         "signal.pause()\n"
     )
-    loop = asyncio.get_running_loop()
-    read = loop.run_in_executor(None, pids.read_text)
-    await run_hook(python(code, pids, child), {}, notices.append, limit_s=5.0)
+    # Read and write: neither waits for somebody at the other end.
+    pipe = os.open(pids, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        await run_hook(python(code, pids, child), {}, notices.append, limit_s=5.0)
+        written = os.read(pipe, 100)
+    finally:
+        os.close(pipe)
     (notice,) = notices
     assert "ended after 5.0 s" in notice.message
-    for pid in map(int, (await read).split()):
+    for pid in map(int, written.split()):
         await gone(pid)
 
 

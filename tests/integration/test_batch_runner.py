@@ -240,6 +240,47 @@ async def test_a_spent_budget_moves_the_work_to_others(batch):
     assert any("today's budget is spent" in each for moment in batch.moments for each in map(str, moment.notices))
 
 
+async def test_a_new_day_lets_running_jobs_ask_again_whose_budget_was_spent(batch):
+    big = repo("org/big", 24 * MIB)
+    async with (
+        MirrorServer([big], rate_bytes_per_s=4 * MIB) as origin,
+        MirrorServer([big], rate_bytes_per_s=MIB // 2) as slow,
+    ):
+        batch.policy = PolicyText(budgets={origin.url.removeprefix("http://"): "2M"})
+        batch.add(wish("org/big", origin, slow))
+        async with batch.runner() as runner:
+            running = asyncio.create_task(runner.run())
+            await batch.until(lambda: any("budget is spent" in each for each in batch.said()))
+            batch.jumped_s = 13 * HOUR_S
+            await batch.until(lambda: any("there is budget again" in each for each in batch.said()))
+            running.cancel()
+            await asyncio.wait([running])
+    with Queue(batch.folder / "batch.sqlite") as queue:
+        assert "a daily budget is fresh" in {each.reason for each in queue.attempts()}
+
+
+async def test_what_only_a_mirror_vouches_for_is_said_and_kept(batch):
+    small = repo("org/small", MIB)
+    async with MirrorServer([small]) as mirror:
+        around = Circumstances(origin="http://127.0.0.1:9", mirrors=(mirror.url,))
+        batch.add(Wish(Task("org/small"), circumstances=around))
+        assert (await batch.run()).exit_code == ALL_DONE
+    assert batch.ended[0].authenticated is False
+    assert any(each.startswith("org/small: ") and "unconfirmed" in each for each in batch.said())
+    assert "org/small: done, 1.00 MiB fetched, not authenticated" in batch.said()
+
+
+async def test_a_budget_of_a_misspelt_mirror_is_said(batch):
+    small = repo("org/small", MIB)
+    async with MirrorServer([small]) as origin:
+        batch.policy = PolicyText(budgets={"huggingface.com": "1M", origin.url.removeprefix("http://"): "1G"})
+        batch.add(wish("org/small", origin))
+        await batch.run()
+    (said,) = [each for each in batch.said() if "no mirror of any job" in each]
+    assert "'huggingface.com'" in said
+    assert said.endswith("did you mean huggingface.co?")
+
+
 async def test_a_run_that_is_cancelled_leaves_jobs_for_the_next(batch):
     big = repo("org/big", 24 * MIB)
     async with MirrorServer([big], rate_bytes_per_s=4 * MIB) as origin:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from support.programs import killed_after
 
 from chunkdl.batch.job import Task, Wish
 from chunkdl.batch.queue import QUEUE_FILE, Queue
@@ -29,7 +30,8 @@ def watching(tmp_path):
 
 
 def line_with(process, word):
-    return next(line for line in process.stdout if word in line)
+    with killed_after(process):
+        return next(line for line in process.stdout if word in line)
 
 
 def test_a_change_is_shown_and_ctrl_c_ends_it_well(tmp_path, watching):

@@ -114,3 +114,32 @@ def test_mirrors_export(traveller, sources, tmp_path):
     assert shown["exported"][0]["complete"] is True
     missing = traveller.run("mirrors", "export", "org/nothing", str(tmp_path / "out"), "--json")
     assert checked("mirrors-export", missing, 3)["errors"][0]["ref"] == "org/nothing"
+
+
+def test_mirrors_add_and_remove(traveller):
+    shown = checked("mirrors-change", traveller.run("mirrors", "add", "https://a.example", "--json"), 0)
+    assert shown["mirrors"] == ["a.example"]
+    checked("mirrors-change", traveller.run("mirrors", "add", "https://a.example", "--json"), 2)
+    checked("mirrors-change", traveller.run("mirrors", "remove", "a.example", "--json"), 0)
+    checked("mirrors-change", traveller.run("mirrors", "remove", "a.example", "--json"), 2)
+
+
+def test_batch_run(traveller, sources):
+    checked("batch-run", traveller.run("batch", "run", "--once", "--json"), 0)
+    assert traveller.run("batch", "add", "org/name").code == 0
+    assert traveller.run("batch", "add", "org/nothing").code == 0
+    environ = {"CHUNKDL_ORIGIN": sources[1], "CHUNKDL_MIRRORS": sources[3]}
+    ran = traveller.run("batch", "run", "--once", "--json", **environ)
+    assert len(checked("batch-run", ran, 20)["jobs"]) == 2
+    checked("batch-run", traveller.run("batch", "run", "--until", "never", "--json"), 2)
+
+
+def test_lock_says_what_it_cannot_heed(traveller, sources):
+    origin = (*sources[:2], "--no-mirrors")
+    assert traveller.run("lock", "org/name", *origin).code == 0
+    for ignored in (("--include", "*.json"), ("--revision", "v1"), ("--variant", "fp16"), ("--export", "sha256sum")):
+        checked("lock", traveller.run("lock", "--check", *ignored, *origin, "--json"), 2)
+    offline = {"HF_HUB_OFFLINE": "1"}
+    refused = checked("lock", traveller.run("lock", "--check", *origin, "--json", **offline), 3)
+    assert "--online" in refused["error"]["hint"]
+    checked("lock", traveller.run("lock", "--check", "--online", *origin, "--json", **offline), 0)

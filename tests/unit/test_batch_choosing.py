@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +48,29 @@ def test_a_mirror_test_waits_for_what_is_more_urgent():
     test = job("test", kind=JobKind.MIRRORS_TEST)
     assert choose([test], running(job("r", 1))).start == ()
     assert names(choose([job("a", 1), test], {}).start) == ["a"]
+
+
+def test_what_has_failed_stops_nobody_and_takes_a_free_place():
+    failing = replace(job("failing", 9), failures=3)
+    assert choose([failing], running(job("r"), job("s"), job("t"))) == choose([], {})
+    moves = choose([failing, job("a")], running(job("r")))
+    assert (moves.stop, names(moves.start)) == ((), ["failing", "a"])
+    moves = choose([failing, job("urgent", 5)], running(job("r")))
+    assert (moves.stop, names(moves.start)) == (("r",), ["failing", "urgent"])
+
+
+def test_the_less_urgent_begin_when_the_urgent_one_has_a_plan():
+    waiting, at_work = [job("a"), job("b")], running(job("urgent", 5))
+    assert choose(waiting, at_work, unplanned_s={"urgent": 19.0}).start == ()
+    assert names(choose(waiting, at_work).start) == ["a", "b"]
+    assert names(choose([job("urgent", 5), *waiting], {}).start) == ["urgent"], "not together with it either"
+
+
+def test_one_that_finds_no_plan_is_not_waited_for_for_ever():
+    at_work = running(job("silent", 5))
+    assert names(choose([job("a")], at_work, unplanned_s={"silent": 21.0}).start) == ["a"]
+    failing = running(replace(job("failing", 5), failures=1))
+    assert names(choose([job("a")], failing, unplanned_s={"failing": 1.0}).start) == ["a"]
 
 
 jobs = st.lists(st.integers(-2, 2), max_size=6)

@@ -120,3 +120,18 @@ def test_flags_go_before_the_manifest_and_that_before_the_file(environ, tmp_path
     assert policy.text.windows == ("Mon-Fri 22:30-07:00",)
     assert standing_policy(kept, around).policy.rates.at(0.0) == 1 << 20
     assert standing_policy(None, around).policy.rates.at(0.0) == 10 << 20
+
+
+def test_a_manifest_is_read_again_only_when_it_was_edited(tmp_path, monkeypatch):
+    record = read_policy_record(policy_record(manifest_of(tmp_path, '[batch]\nbwlimit = "1M"\n')))
+    read = []
+
+    def reading(path, zone):
+        read.append(path)
+        return read_manifest(path, zone)
+
+    monkeypatch.setattr("chunkdl.batch.policy_record.read_manifest", reading)
+    assert [policy_now(record, UTC)[0].bwlimit for _ in range(3)] == ["1M"] * 3
+    (tmp_path / "night.toml").write_text('[batch]\nbwlimit = "20M"\n')
+    assert [policy_now(record, UTC)[0].bwlimit for _ in range(3)] == ["20M"] * 3
+    assert len(read) == 2

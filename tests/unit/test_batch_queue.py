@@ -5,7 +5,7 @@ from datetime import UTC
 import pytest
 
 from chunkdl.batch.clocks import overdue_by_clock
-from chunkdl.batch.database import open_database
+from chunkdl.batch.database import _MIGRATIONS, open_database
 from chunkdl.batch.job import Circumstances, JobKind, JobState, Task, Wish, wish_of
 from chunkdl.batch.outcomes import HostBytes, Outcome, PlacedFile, pause_s
 from chunkdl.batch.queue import HostTraffic, Queue
@@ -86,7 +86,6 @@ def test_a_transient_failure_returns_after_a_pause_that_doubles(queue):
     first = run(queue, BERT, LATER, 10.0)
     assert (first.state, first.failures, first.not_before) == (JobState.WAITING, 1, 11.0 + 60.0)
     assert queue.runnable(70.9) == ()
-    assert queue.next_at(50.0) == 71.0
     second = run(queue, BERT, LATER, 80.0)
     assert second.not_before == 81.0 + 120.0
     assert run(queue, BERT, DONE, 300.0).failures == 0
@@ -184,6 +183,54 @@ def test_a_hosts_bytes_are_counted_once():
     assert spending.take() == (HostTraffic("h:1", ("a",), 150, 2.0),)
     assert spending.take() == ()
     assert overspent({"a": 150, "b": 10}, {"a": 150, "b": 9}) == {"a"}
+
+
+def test_what_could_not_be_booked_is_in_the_next_booking():
+    spending, status = Spending(), HostStatus("h:1", ("a",), 100, 1.0, 2, "active")
+    spending.see([status], 1.0)
+    taken = spending.take()
+    spending.see([replace(status, bytes=150)], 1.0)
+    spending.give_back(taken)
+    assert spending.take() == (HostTraffic("h:1", ("a",), 150, 2.0),)
+
+
+def test_looking_at_a_queue_writes_nothing(queue):
+    before = queue.path.read_bytes(), queue.path.stat().st_mtime_ns
+    holder = sqlite3.connect(queue.path)
+    holder.execute("BEGIN IMMEDIATE")  # nobody else can write now, as on a disk that is full or read-only
+    with Queue(queue.path) as other:
+        assert other.jobs() == ()
+    holder.close()
+    assert (queue.path.read_bytes(), queue.path.stat().st_mtime_ns) == before
+
+
+def test_a_queue_of_the_first_form_is_brought_to_this_one(tmp_path, monkeypatch):
+    path = tmp_path / "batch.sqlite"
+    with monkeypatch.context() as first:
+        first.setattr("chunkdl.batch.database._MIGRATIONS", _MIGRATIONS[:1])
+        old = open_database(path)
+        job = (BERT.task.job_id, BERT.as_json(), 0, "done", 1.0)
+        old.execute("INSERT INTO jobs (id, wish, priority, state, added_at) VALUES (?, ?, ?, ?, ?)", job)
+        old.close()
+    with Queue(path) as queue:
+        assert [(each.wish, each.authenticated) for each in queue.jobs()] == [(BERT, None)]
+
+
+def test_whether_an_authority_vouched_is_kept(queue):
+    queue.add(BERT, 1.0)
+    assert run(queue, BERT, replace(DONE, authenticated=False), again_at=20.0).authenticated is False
+    assert run(queue, BERT, LATER, 30.0).authenticated is False  # of what is there still
+    assert run(queue, BERT, replace(DONE, authenticated=True), 400.0).authenticated is True
+
+
+def test_progress_of_unknown_size_is_not_written_and_cancelling_is_seen(queue):
+    queue.add(BERT, 1.0)
+    queue.begin(BERT.task.job_id, 2.0)
+    queue.note_progress(BERT.task.job_id, 3, 7)
+    assert queue.note_progress(BERT.task.job_id, 0, 0)
+    assert queue.job(BERT.task.job_id).done_bytes == 3
+    queue.cancel(BERT.task.job_id, 3.0)
+    assert not queue.note_progress(BERT.task.job_id, 0, 0)
 
 
 def test_a_damaged_queue_says_so_and_is_left_alone(tmp_path):

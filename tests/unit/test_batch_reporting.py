@@ -176,6 +176,23 @@ def test_why_a_job_does_not_go_on(night):
     assert why(night.cancel(jobs["org/next"].id, NOW), noon) == "at 06:00"
 
 
+def test_a_recurring_job_that_failed_says_so_until_its_next_time(queue):
+    queue.add(Wish(Task("org/weekly"), every="0 8 * * *"), BEGAN)
+    number = queue.begin(Task("org/weekly").job_id, BEGAN)
+    failed = queue.finish(number, Outcome(3, "org/weekly is gone"), NOW, again_at=NOW + 7200)
+    assert why(failed, Situation(NOW, POLICY)) == "due at 08:00; failed: org/weekly is gone"
+    revived = queue.retry(failed.id, NOW + 7200)
+    assert why(revived, Situation(NOW, POLICY)) == "due at 08:00"
+
+
+def test_what_only_mirrors_vouched_for_is_marked_in_the_report(queue):
+    queue.add(Wish(Task("org/lone")), BEGAN)
+    queue.finish(queue.begin(Task("org/lone").job_id, BEGAN), Outcome(0, path="/p", authenticated=False), BEGAN + 60)
+    balance = balance_of((BEGAN, NOW), queue.jobs(), queue.attempts(), (), {})
+    assert "| org/lone, not authenticated |" in "\n".join(markdown(balance, Situation(NOW, POLICY)))
+    assert report_values(balance)["came"][0]["authenticated"] is False
+
+
 def test_jobs_are_told_by_state_and_in_every_column(night):
     night.begin(Task("org/next").job_id, NOW)
     jobs = in_order(night.jobs())

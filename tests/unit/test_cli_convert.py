@@ -1,9 +1,10 @@
 import json
 import sys
 
+import jsonschema
 import numpy as np
 import pytest
-from cli_stage import Stage
+from cli_stage import REPO_ROOT, Stage
 
 from chunkdl.convert import run as convert_run
 from tests.support.safetensors_files import numbers, sharded_model, write_tensors
@@ -12,6 +13,12 @@ from tests.support.safetensors_files import numbers, sharded_model, write_tensor
 @pytest.fixture
 def stage(tmp_path):
     return Stage(tmp_path)
+
+
+def validate(told):
+    schema = json.loads((REPO_ROOT / "fixtures" / "convert.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(told)
+    assert set(told) <= set(schema["properties"])
 
 
 @pytest.fixture
@@ -38,6 +45,7 @@ def test_json_is_one_object(stage, model):
     assert told["left_out"] == ["pytorch_model.bin"]
     assert sum(each["size"] for each in told["files"]) == told["bytes"]
     assert (told["overflowed"], told["notices"]) == ({}, [])
+    validate(told)
 
 
 def test_a_dry_run_writes_nothing(stage, model):
@@ -53,13 +61,28 @@ def test_a_dry_run_writes_nothing(stage, model):
 def test_a_dry_run_as_json_has_no_outcome(stage, model):
     assert stage.run("convert", str(model), "--dtype", "fp16", "--dry-run", "--json") == 0
     assert "tensors" not in stage.json
+    validate(stage.json)
+
+
+def test_a_notice_is_an_object_with_a_code(stage, model):
+    (model / "speaker.pth").write_bytes(b"pickle")
+    assert stage.run("convert", str(model), "--dtype", "fp16", "--json") == 0
+    validate(stage.json)
+    assert [each["code"] for each in stage.json["notices"]] == ["pickle"]
+
+
+def test_json_of_a_failure(stage, tmp_path):
+    assert stage.run("convert", str(tmp_path / "nothing"), "--dtype", "fp16", "--json") == 3
+    validate(stage.json)
+    assert stage.json["error"]["code"] == "not-found"
 
 
 def test_a_missing_extra_is_one_line_with_the_remedy(stage, model, monkeypatch):
     monkeypatch.setattr("chunkdl.convert.extra.find_spec", lambda name: None if name == "ml_dtypes" else name)
     assert stage.run("convert", str(model), "--dtype", "fp16") == 2
     assert stage.err == (
-        "error: convert needs ml_dtypes, which this installation lacks\nhint: pip install 'chunkdl[convert]'\n"
+        "error: convert needs ml_dtypes, which this installation lacks\nhint: "
+        f"{sys.executable} -m pip install numpy ml_dtypes safetensors\n"
     )
 
 

@@ -1,13 +1,17 @@
 import asyncio
 import json
 import shlex
+from dataclasses import replace
 
 import pytest
-from cli_stage import CONFIG, Stage, file_report, good_report, placed_result, places, plan, progress, raises
+from cli_stage import COMMIT, CONFIG, Stage, file_report, good_report, placed_result, places, plan, progress, raises
 
 from chunkdl.errors import ArtifactNotFound, DiskFull
+from chunkdl.identify.lockfile import Lock, LockedArtifact, LockedSelection
+from chunkdl.identify.references import parse_reference
 from chunkdl.model import RemoteFile
 from chunkdl.observe import Notice, ReferencePlaced, ReferencePlanned
+from chunkdl.pipeline.locking import write_lock
 from chunkdl.report import ErrorReport, ReferenceReport, Report
 
 
@@ -345,12 +349,33 @@ class TestLoadingLine:
         [
             (("model_index.json", "unet/config.json"), 'DiffusionPipeline.from_pretrained("org/a")'),
             (("config.json", "modules.json"), 'SentenceTransformer("org/a")'),
-            (("adapter_config.json",), 'AutoPeftModel.from_pretrained("org/a")'),
+            (("adapter_config.json", "adapter_model.safetensors"), 'snapshot_download("org/a", local_files_only=True)'),
+            (("config.json", "tokenizer.json"), 'snapshot_download("org/a", local_files_only=True)'),
+            (("config.json", "onnx/model.onnx"), 'snapshot_download("org/a", local_files_only=True)'),
+            (("config.json", "vae/model.safetensors"), 'snapshot_download("org/a", local_files_only=True)'),
+            (("config.json", "a.Q4_K_M.gguf"), 'AutoModel.from_pretrained("org/a", gguf_file="a.Q4_K_M.gguf")'),
+            (("config.json", "a.gguf", "b.gguf"), 'snapshot_download("org/a", local_files_only=True)'),
+            (("config.json", "a.gguf", "pytorch_model.bin"), 'AutoModel.from_pretrained("org/a")'),
+            (("config.json", "model-00001-of-00002.safetensors"), 'AutoModel.from_pretrained("org/a")'),
             (("weights.gguf",), 'snapshot_download("org/a", local_files_only=True)'),
         ],
     )
     def test_the_library_follows_from_the_files(self, tmp_path, files, expected):
         assert expected in self.line(tmp_path, files=files)
+
+    def test_each_library_has_its_own_word_for_the_cache(self, tmp_path):
+        line = self.line(tmp_path, "--cache-dir", str(tmp_path), files=("config.json", "modules.json"))
+        assert f'SentenceTransformer("org/a", cache_folder="{tmp_path}")' in line
+
+    def test_what_a_lock_fixes_is_named(self, tmp_path):
+        named = replace(parse_reference("org/a"), revision="v1")
+        selection = LockedSelection(variant="fp16")
+        locked = LockedArtifact("org/a", named, "org/a", COMMIT, "hub", True, 1.0, selection, (CONFIG,))
+        write_lock(tmp_path / "lock", Lock((locked,)))
+        result = placed_result("org/a", "/x", revision="v1")
+        stage = Stage(tmp_path, places(("org/a", "/x"), report=good_report(result)))
+        assert stage.run("fetch", "--locked", str(tmp_path / "lock")) == 0
+        assert 'AutoModel.from_pretrained("org/a", revision="v1", variant="fp16")' in stage.err
 
     def test_a_dataset_is_found_as_a_dataset(self, tmp_path):
         line = self.line(tmp_path, ref="datasets/org/a", files=("data.parquet",))

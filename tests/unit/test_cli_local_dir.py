@@ -51,11 +51,20 @@ def test_a_file_is_no_folder(stage, tmp_path):
 def test_a_name_that_no_system_can_mean_is_a_usage_error(name):
     with pytest.raises(UsageError, match="--local-dir"):
         load_settings({"HOME": "/nowhere"}, None, Flags(local_dir=Path(name)))
+    with pytest.raises(UsageError, match="--cache-dir"):
+        load_settings({"HOME": "/nowhere"}, None, Flags(cache_dir=Path(name)))
 
 
 def test_a_tilde_means_home_in_a_library_call(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load_settings({}, None, Flags(local_dir=Path("~/model"))).local_dir == tmp_path / "model"
+    assert load_settings({}, None, Flags(cache_dir=Path("~/hub"))).cache_dir == tmp_path / "hub"
+
+
+def test_a_tilde_that_no_shell_expanded_means_home(stage, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert stage.run("fetch", "org/a", "--cache-dir=~/hub") == 0
+    assert stage.asked[2].cache_dir == tmp_path / "hub"
 
 
 def loading_line(tmp_path, *argv, files, ref="org/a"):
@@ -67,7 +76,9 @@ def loading_line(tmp_path, *argv, files, ref="org/a"):
 
 
 def test_the_loading_line_names_the_folder_and_neither_revision_nor_cache(tmp_path):
-    [line] = loading_line(tmp_path, "--variant", "fp16", files=("config.json",), ref="org/a@v1")
+    [line] = loading_line(
+        tmp_path, "--variant", "fp16", files=("config.json", "model.fp16.safetensors"), ref="org/a@v1"
+    )
     call = 'AutoModel.from_pretrained("/my model", variant="fp16")'
     assert line == f"HF_HUB_OFFLINE=1 python -c 'from transformers import AutoModel; {call}'"
 

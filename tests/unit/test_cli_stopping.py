@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 from cli_stage import REPO_ROOT, Stage, progress
 
+from chunkdl.cli.running import run_until_stopped
 from chunkdl.cli.stopping import Stopping
 from chunkdl.observe import ReferencePlaced
 
@@ -38,8 +39,7 @@ class TestInTheSameProcess:
         stage = Stage(tmp_path, stops_itself(signum, before=[progress()]))
         assert stage.run("fetch", "-q", "a/b", "--include", "*.bin") == code
         assert stage.err == (
-            "error: interrupted; 42.0 MiB stays in the cache\n"
-            "hint: resume with: chunkdl fetch -q a/b --include '*.bin'\n"
+            "error: interrupted; 42.0 MiB is kept\nhint: resume with: chunkdl fetch -q a/b --include '*.bin'\n"
         )
         assert stage.out == ""
 
@@ -54,6 +54,11 @@ class TestInTheSameProcess:
         assert [each["ok"] for each in stage.json["results"]] == [True, False]
         assert stage.json["results"][1]["error"]["code"] == "interrupted"
         assert stage.json["exit_code"] == 143
+
+    def test_before_a_byte_has_come_nothing_is_said_to_be_kept(self, tmp_path):
+        stage = Stage(tmp_path, stops_itself(signal.SIGINT, before=[progress(done=0)]))
+        assert stage.run("fetch", "-q", "a/b") == 130
+        assert stage.err.startswith("error: interrupted\nhint: ")
 
     def test_passwords_in_urls_are_not_repeated(self, tmp_path):
         stage = Stage(tmp_path, stops_itself(signal.SIGINT))
@@ -105,9 +110,82 @@ class TestWatchdog:
             assert gone.wait(5)
         assert said == []
 
+    def test_a_run_whose_loop_has_ended_is_left_all_the_same(self):
+        left, gone = [], threading.Event()
+
+        def leave(code):
+            left.append(code)
+            gone.set()
+
+        async def work():
+            return 1
+
+        with Stopping(lambda _code: None, leave, grace_s=0.01) as stopping:
+            assert run_until_stopped(work, stopping, lambda: None) == 1
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert gone.wait(5)
+        assert left == [143]
+
+    @pytest.mark.parametrize("how", ["raise", "block"])
+    def test_last_words_that_fail_or_never_end_hold_nothing_up(self, how, monkeypatch):
+        left, gone, never = [], threading.Event(), threading.Event()
+        monkeypatch.setattr(threading, "excepthook", lambda _told: None)
+
+        def last_words(_code):
+            if how == "raise":
+                raise StopIteration
+            never.wait()
+
+        def leave(code):
+            left.append(code)
+            gone.set()
+
+        with Stopping(last_words, leave, grace_s=0.01) as stopping:
+            stopping.attach(lambda: None)
+            os.kill(os.getpid(), signal.SIGINT)
+            assert gone.wait(5)
+        never.set()
+        assert left == [130]
+
     def test_before_anything_runs_a_signal_is_a_keyboard_interrupt(self):
         with pytest.raises(KeyboardInterrupt), Stopping(lambda _code: None, lambda _code: None, grace_s=3600):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+ALL_PLACED = """
+import asyncio, sys
+from chunkdl.cli.main import main
+from chunkdl.cli.surroundings import real_surroundings
+from chunkdl.observe import ReferencePlaced
+from dataclasses import replace
+
+async def run_fetch(references, options, settings, observer):
+    observer(ReferencePlaced("a/b", "/x"))
+    print("ready", file=sys.stderr, flush=True)
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+argv = ["fetch", "a/b", "-q"]
+sys.exit(main(argv, replace(real_surroundings(argv), run_fetch=run_fetch)))
+"""
+
+
+def test_a_stop_after_the_last_was_placed_ends_it_too(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", ALL_PLACED],
+        cwd=REPO_ROOT,
+        env={**os.environ, "HOME": str(tmp_path), "CHUNKDL_STATE_DIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (143, "/x\n", "")
 
 
 STUBBORN = """
