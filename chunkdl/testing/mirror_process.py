@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _ANSWER_LIMIT_S = 60.0
 # What may be read and set from outside; everything else is the server's own business.
 _READABLE = frozenset({"url", "bytes_served", "bytes_by_file", "requests", "bodies", "peak_bodies", "connections"})
-_SETTABLE = frozenset({"rate_bytes_per_s", "per_connection_bytes_per_s", "latency_s", "faults", "max_bodies"})
+_SETTABLE = frozenset({"rate_bytes_per_s", "latency_s", "faults", "max_bodies"})
 
 
 @dataclass(frozen=True)

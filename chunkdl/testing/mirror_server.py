@@ -10,7 +10,7 @@ import asyncio
 import socket
 import threading
 from collections import Counter, deque
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,7 +24,7 @@ from chunkdl.testing.wire import HEAD_LIMIT_BYTES, read_request
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import Coroutine, Iterator, Sequence
     from typing import Self
 
     from chunkdl.testing.answers import Request
@@ -66,8 +66,9 @@ class MirrorServer:
 
     Args:
         repos: what it holds.
-        rate_bytes_per_s: of all connections together; None is as fast as it can. Set it to change it.
-        per_connection_bytes_per_s: the same for each connection.
+        rate_bytes_per_s: of all connections together; None is as fast as it can. Set it to change it, also for bodies
+            that are on their way.
+        per_connection_bytes_per_s: the same for each connection, as long as that lasts.
         latency_s: wait before each answer.
         signed_urls: keep LFS content on a second port (a CDN) behind signed URLs.
         signed_url_ttl_s: how long those are good for; ``expire_signed_urls`` ends it at once.
@@ -83,7 +84,7 @@ class MirrorServer:
         send_buffer_bytes: SO_SNDBUF of each connection, so that what is handed to the kernel is not far ahead of what
             was received; None leaves the kernel's measure, megabytes on loopback.
 
-    ``bytes_served`` (body bytes of content handed to the kernel), ``bytes_by_file``, ``requests``,
+    ``bytes_served`` (body bytes of content, counted just before the kernel gets them), ``bytes_by_file``, ``requests``,
     ``requests_by_kind``, ``log`` (newest requests), ``bodies`` and ``peak_bodies`` (bodies in flight) and
     ``connections`` (accepted so far) may be read at any time, from any thread.
     """
@@ -121,7 +122,7 @@ class MirrorServer:
         self._pace = Pace(self.rate_bytes_per_s)
         self._strikes = Strikes()
         self._listeners: list[asyncio.Server] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
     # ---- life ------------------------------------------------------------------------------------
 
@@ -135,9 +136,11 @@ class MirrorServer:
         """Close the ports and drop every connection, also in the middle of a body."""
         for listener in self._listeners:
             listener.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        async with asyncio.timeout(_THREAD_LIMIT_S):
+            while self._open:  # each leaves in the turn after it has begun
+                for task in filter(None, self._open.values()):
+                    task.cancel()
+                await asyncio.sleep(0)
         for listener in self._listeners:
             await listener.wait_closed()
         self._listeners.clear()
@@ -173,33 +176,34 @@ class MirrorServer:
     # ---- one connection --------------------------------------------------------------------------
 
     async def _listen(self, *, on_cdn: bool) -> None:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            async with self._adopted(writer):
-                await self._serve(reader, writer, on_cdn=on_cdn)
+        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Coroutine[None, None, None] | None:
+            if not listener.is_serving():
+                writer.transport.abort()
+                return None
+            self._open[writer] = None  # the loop makes a task of what is returned, which begins a turn later
+            return self._adopt(reader, writer, on_cdn=on_cdn)
 
         listener = await asyncio.start_server(
             serve, _LOOPBACK, 0, limit=HEAD_LIMIT_BYTES, backlog=1024, ssl=None if on_cdn else self.tls
         )
         self._listeners.append(listener)
 
-    @asynccontextmanager
-    async def _adopted(self, writer: asyncio.StreamWriter) -> AsyncIterator[None]:
-        """Keep the connection's task where ``__aexit__`` finds it, and leave no socket open behind it."""
-        task = asyncio.current_task()
-        assert task is not None, "a connection is served by a task"
-        self._tasks.add(task)
+    async def _adopt(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, on_cdn: bool) -> None:
+        """Count, serve and close one connection."""
+        self._open[writer] = asyncio.current_task()
         self.connections += 1
         if self.send_buffer_bytes is not None:
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer_bytes)
+        # Otherwise the peer left, or the mirror is being stopped: both end a connection as tests intend.
         try:
-            yield
-            writer.close()
-            await writer.wait_closed()
-        except (OSError, asyncio.CancelledError):
-            pass  # the peer left, or the mirror is being stopped: both end a connection as tests intend
-        finally:
+            with suppress(OSError, asyncio.CancelledError):
+                await self._serve(reader, writer, on_cdn=on_cdn)
+                writer.close()
+                await writer.wait_closed()
+                return  # asyncio cannot abort what has been closed
             writer.transport.abort()
-            self._tasks.discard(task)
+        finally:
+            del self._open[writer]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, on_cdn: bool) -> None:
         """Answer requests one after the other until either side has had enough."""
@@ -277,6 +281,7 @@ class MirrorServer:
         self.log.append(Logged(request, answer.kind, answer.subject, answer.status))
 
     def _count(self, answer: Answer, count: int) -> None:
+        self._pace.rate_bytes_per_s = self.rate_bytes_per_s  # once a piece: a body on its way keeps up with changes
         if answer.kind is Kind.CONTENT:
             self.bytes_served += count
             self.bytes_by_file[answer.subject] += count

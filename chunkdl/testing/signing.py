@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -24,7 +25,7 @@ class UrlSigner:
 
     Args:
         secret: two signers of one secret accept each other's targets.
-        ttl_s: how long a target is good for.
+        ttl_s: how long a target is good for; announced in whole seconds, never more than it lasts.
         query: what stands in front of the signature's own parameters.
     """
 
@@ -36,7 +37,7 @@ class UrlSigner:
     def sign(self, digest: str, now: float) -> str:
         """Return the target (path and query) for a content by its hex digest."""
         until_ms = int((now + self.ttl_s) * 1000)  # never later than promised: with 0 s it has expired at once
-        signed = f"/cdn/{digest}?{self.query}&X-Amz-Expires={self.ttl_s:.0f}&e={until_ms}&g={self._generation}"
+        signed = f"/cdn/{digest}?{self.query}&X-Amz-Expires={math.floor(self.ttl_s)}&e={until_ms}&g={self._generation}"
         return f"{signed}&X-Amz-Signature={self._mac(signed)}"
 
     def check(self, target: str, now: float) -> str | None:

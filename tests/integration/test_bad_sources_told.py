@@ -30,7 +30,7 @@ def told(scene, origin, *mirrors, **changes):
     """The error of a fetch, which must name the source and say what to do."""
 
     async def work():
-        return await scene.fetch(settings=replace(scene.settings(origin, *mirrors), **IMPATIENT, **changes))
+        return await scene.fetch(settings=replace(scene.settings(origin, *mirrors), **changes))
 
     report = asyncio.run(work())
     error = report.results[0].error
@@ -52,7 +52,7 @@ def test_nobody_listens(scene):
 
 def test_packets_go_nowhere(scene):
     with Listener(full=True) as hole:
-        code, error = told(scene, hole)
+        code, error = told(scene, hole, **IMPATIENT)
     assert code == 4
     assert hole.url.removeprefix("http://") in error.message
     assert "within" in error.message
@@ -60,7 +60,7 @@ def test_packets_go_nowhere(scene):
 
 def test_an_origin_that_hangs(scene):
     with Listener() as mute:
-        code, error = told(scene, mute)
+        code, error = told(scene, mute, **IMPATIENT)
     assert code == 4
     assert f"{mute.url.removeprefix('http://')} sent no answer within 0.7 s" in error.message
     assert "HTTPS_PROXY" in error.hint

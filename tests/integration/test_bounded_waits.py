@@ -33,15 +33,15 @@ from tests.support.scene import Scene, assert_placed, small_repo
 
 SIZE = 6 << 20
 MODEL = "model.safetensors"
-QUICK = {"connect_s": 0.3, "origin_connect_s": 0.3, "answer_s": 0.4, "metadata_s": 1.0, "first_byte_s": 0.5}
+QUICK = {"connect_s": 0.6, "origin_connect_s": 0.6, "answer_s": 0.8, "metadata_s": 2.0, "first_byte_s": 1.0}
 LIMITS = SchedulerConfig(
-    stall_s=0.5, stall_idle_s=0.4, stall_max_s=1.0, link_silent_s=0.3, answer_grace_s=1.0, hedge_silence_s=0.3,
-    backoff_max_s=0.3, backoff_min_s=0.05, link_backoff_max_s=0.3, no_progress_s=2.0,
+    stall_s=1.0, stall_idle_s=0.8, stall_max_s=2.0, link_silent_s=0.6, answer_grace_s=2.0, hedge_silence_s=0.6,
+    backoff_max_s=0.6, backoff_min_s=0.1, link_backoff_max_s=0.6, no_progress_s=4.0,
 )  # fmt: skip
-# Metadata (1 s), one first byte or stall (0.5 s) and a loaded machine's own time, where somebody honest is left.
-BESIDE_S = 6.0
-# Where nobody is: what is above, then no progress for 2 s, told from the end of the longest lease (2 s).
-ALONE_S = 10.0
+# Metadata (2 s), one first byte or stall (1 s) and a loaded machine's own time, where somebody honest is left.
+BESIDE_S = 12.0
+# Where nobody is: what is above, then no progress for 4 s, told from the end of the longest lease (4 s).
+ALONE_S = 20.0
 
 
 @pytest.fixture
@@ -266,7 +266,7 @@ def test_a_disk_that_hangs_stops_its_file_alone_and_is_nobodys_fault(scene, monk
             def watch(event):
                 scene.watched.append(event)
                 ticks.append(begun.is_set() and isinstance(event, Progress))
-                if sum(ticks) == 8:  # so many beats after it began to hang: longer than a stall
+                if sum(ticks) == 16:  # so many beats after it began to hang: longer than a stall
                     go_on.set()
 
             told = Scene(scene.folder, Calls(watch))

@@ -125,7 +125,7 @@ def test_a_broken_file_stays_until_the_right_one_is_proven(tmp_path):
 def test_several_mirrors_share_one_file(host, tmp_path):
     with server().in_thread() as mirror:
         settings = settings_for(tmp_path, url_mirrors=(copy_at(mirror, of=folder_of(host)),))
-        host.rate_bytes_per_s = mirror.rate_bytes_per_s = 12 << 20
+        host.rate_bytes_per_s = mirror.rate_bytes_per_s = SIZE // 6  # six seconds for one of them alone
         only(fetch(url_of(host), settings))
         assert mirror.bytes_served > SIZE // 8
         assert host.bytes_served > SIZE // 8
@@ -147,8 +147,10 @@ def test_a_mirror_of_another_address_hears_nothing(host, tmp_path):
 
 def test_a_lying_mirror_is_found_out_and_the_file_is_right(host, tmp_path):
     with server(faults=[fault("flip-bits")]).in_thread() as liar:
-        host.rate_bytes_per_s = liar.rate_bytes_per_s = 12 << 20
+        liar_at = liar.url.removeprefix("http://")
+        host.rate_bytes_per_s = liar.rate_bytes_per_s = SIZE // 6
         report = fetch(url_of(host), settings_for(tmp_path, url_mirrors=(copy_at(liar, of=folder_of(host)),)))
+    assert {each.host: each.state for each in report.hosts}[liar_at] == "excluded"
     assert CONTENT.first_difference(Path(report.results[0].path).read_bytes()) is None
 
 
@@ -358,7 +360,7 @@ def test_an_interrupted_fetch_goes_on_from_what_is_stored(host, tmp_path):
 
     running = []
 
-    host.rate_bytes_per_s = 24 << 20
+    host.rate_bytes_per_s = SIZE // 6  # of which a quarter is waited for
     asyncio.run(interrupted())
     left = sorted(each.name for each in checkpoints(tmp_path).iterdir())
     assert left == [f".{NAME}.{PREFIX}.chunkdl-journal", f".{NAME}.{PREFIX}.chunkdl-part"]
@@ -374,7 +376,7 @@ def test_two_fetches_of_one_file_at_once_take_its_bytes_once(host, tmp_path):
         runs = [run_fetch([url_of(host)], FetchOptions(), settings_for(tmp_path)) for _ in range(2)]
         return await asyncio.wait_for(asyncio.gather(*runs), 100)
 
-    host.rate_bytes_per_s = 48 << 20
+    host.rate_bytes_per_s = SIZE // 3  # time for both to begin
     reports = asyncio.run(twice())
     assert {only(each).digest for each in reports} == {f"sha256:{CONTENT.sha256}"}
     assert host.bytes_served < SIZE * 1.5

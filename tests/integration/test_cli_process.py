@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from support.programs import killed_after
 
 from chunkdl.testing import HubRepo, MirrorServer, SeededContent
 
@@ -88,14 +89,13 @@ def test_a_signal_keeps_what_came_and_the_same_command_resumes(environ, mirror, 
     mirror.rate_bytes_per_s = 4 << 20
     argv = ("fetch", "org/name", "--progress", "json", *sources(mirror))
     process = start(environ, *argv)
-    for line in process.stderr:
-        if json.loads(line).get("done_bytes", 0) > 4 << 20:
-            break
+    with killed_after(process):
+        assert any(json.loads(line).get("done_bytes", 0) > 4 << 20 for line in process.stderr)
     process.send_signal(signum)
     out, err = process.communicate(timeout=30)
     assert process.returncode == code
     assert out == ""
-    last = [json.loads(line) for line in err.splitlines()][-2:]
+    last = [json.loads(line) for line in err.splitlines()[-2:]]  # what went before was cut where we stopped to read
     assert [each["event"] for each in last] == ["error", "hint"]
     assert last[1]["message"] == f"resume with: chunkdl {' '.join(argv)}"
     mirror.rate_bytes_per_s = None

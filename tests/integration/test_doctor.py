@@ -1,12 +1,14 @@
 """The doctor against real sockets: a dead mirror, an unknown CA, proxies, tokens, clocks, disks."""
 
 import asyncio
+import gc
 import io
 import json
 import os
 import socket
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from raw_server import TLS_FILES, RawServer, fixed, head, server_tls
@@ -15,8 +17,11 @@ from test_http_client import Proxy
 
 from chunkdl.cli.main import main
 from chunkdl.cli.surroundings import Surroundings
+from chunkdl.doctor.examine import examine
 from chunkdl.doctor.network import Probes, look_at_sources
+from chunkdl.doctor.seen import FolderSeen
 from chunkdl.doctor.storage import look_at_folder
+from chunkdl.errors import ConnectFailed
 from chunkdl.http.client import HttpClient
 from chunkdl.http.resolver import Addresses
 from chunkdl.identify.references import parse_reference
@@ -245,7 +250,7 @@ def test_a_source_that_hangs_is_left_in_time(tmp_path):
             await asyncio.Event().wait()
 
         async with RawServer(never, encrypted=False) as server:
-            return await asyncio.wait_for(looked(tmp_path, server.url, limit_s=0.3), 20)
+            return await asyncio.wait_for(looked(tmp_path, server.url, limit_s=2.0), 20)
 
     seen = asyncio.run(scenario())
     assert [(each.name, each.ok) for each in seen.steps] == [("tcp", True), ("limit", False)]
@@ -284,6 +289,7 @@ def test_ranges_ignored_and_bytes_refused(stage):
         assert codes(found) == ["ranges-ignored", "no-ranges"]
     with hub(faults=["status-503"]) as origin:
         found = fresh(stage).examine("org/name", "--origin", origin.url, "--no-mirrors", code=4)
+        assert codes(found) == ["http-status", "no-bytes"]
 
 
 def test_offline_asks_nobody(stage):
@@ -324,6 +330,44 @@ def test_a_read_only_folder(tmp_path, monkeypatch):
     assert "Read-only file system" in seen.trouble
 
 
+@pytest.mark.parametrize("role", ["cache", "state"])
+def test_a_folder_that_never_answers_ends_no_examination(stage, monkeypatch, role):
+    """As on a mount whose server is gone: what hangs is left to a thread that holds up no exit."""
+    never, hung = threading.Event(), []
+
+    def hanging(asked, path, where):
+        if asked != role:
+            return look_at_folder(asked, path, where)
+        hung.append(threading.current_thread())
+        never.wait(30)
+        return FolderSeen(asked, str(path), where)
+
+    monkeypatch.setattr("chunkdl.doctor.examine.look_at_folder", hanging)
+    monkeypatch.setattr("chunkdl.doctor.examine.STORAGE_LIMIT_S", 0.5)
+    try:
+        with hub() as origin:
+            found = stage.examine("org/name", "--origin", origin.url, "--no-mirrors", code=6)
+    finally:
+        never.set()
+    assert [each["role"] for each in found["folders"] if not each["answers"]] == [role]
+    assert codes(found) == [f"{role}-unusable"]
+    assert "does not answer" in found["findings"][0]["message"]
+    assert [each.daemon for each in hung] == [True]
+
+
+def test_an_examination_that_cannot_begin_leaves_nothing_unawaited(tmp_path, monkeypatch):
+    @asynccontextmanager
+    async def broken(*_):
+        raise ConnectFailed("no socket")
+        yield
+
+    monkeypatch.setattr("chunkdl.doctor.examine.probing", broken)
+    settings = Settings(cache_dir=tmp_path / "hub", state_dir=tmp_path / "state")
+    with pytest.raises(ConnectFailed):
+        asyncio.run(examine(None, settings, {}, time.time))
+    gc.collect()  # a coroutine that nobody awaited is told when it goes: pytest makes an error of that
+
+
 def test_a_file_system_without_links(tmp_path, monkeypatch):
     def no_links(*_):
         raise OSError(1, "Operation not permitted")
@@ -361,6 +405,15 @@ def test_leftovers(stage, tmp_path):
     assert set(said) == {"in-transfer", "stale-partials", "partials"}
     assert "20 days" in said["stale-partials"]["message"] or "19 days" in said["stale-partials"]["message"]
     assert "is gone" in said["partials"]["message"]
+
+
+def test_what_was_begun_for_torch_is_found_too(tmp_path):
+    torch = tmp_path / "torch" / "checkpoints"
+    torch.mkdir(parents=True)
+    (torch / f".net.pth.{'c' * 64}.chunkdl-part").write_bytes(bytes(8192))
+    folders = {"cache_dir": tmp_path / "hub", "state_dir": tmp_path / "state", "torch_dir": tmp_path / "torch"}
+    found = asyncio.run(examine(None, Settings(**folders, offline=True), {}, time.time))
+    assert [each.subject for each in found.findings if each.code == "partials"] == ["torch"]
 
 
 def test_json_is_one_ascii_line(stage):

@@ -13,7 +13,7 @@ WEIGHTS = SeededContent(3, 32 << 20)
 REPO = HubRepo("org/name", {"config.json": "{}", "model.safetensors": WEIGHTS})
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "fixtures" / "report.schema.json").read_text()))
 DEAD = "127.0.0.1:9"  # the discard port: nobody listens
-PACE = {"rate_bytes_per_s": 6 << 20}
+PACE = {"rate_bytes_per_s": 3 << 20}
 BODY = {"where": "content", "path": "*.safetensors"}
 # From its n-th answer on it cuts every body, for ever or for a while.
 DIES = fault("close-early", n=100_000, skip=3, **BODY)

@@ -636,9 +636,11 @@ class Proxy(RawServer):
         reader, onward = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         back = asyncio.ensure_future(self.pump(reader, writer))
-        await self.pump(self.reader_of(writer), onward)
-        back.cancel()
-        onward.close()
+        try:
+            await self.pump(self.reader_of(writer), onward)
+        finally:
+            back.cancel()
+            onward.close()
         return False
 
     def reader_of(self, writer):
@@ -689,7 +691,7 @@ def test_socks_without_its_extra_says_what_to_install(monkeypatch):
         async with a_client(environ={"all_proxy": "socks5h://me:secret@127.0.0.1:1"}) as client:
             with pytest.raises(UsageError, match=r"socks5h://127.0.0.1:1 is a socks proxy") as caught:
                 await fetch(client, Source(Mirror("https://hub.test", "m1"), "https://hub.test/f"))
-            assert "chunkdl[socks]" in caught.value.hint
+            assert "-m pip install aiohttp-socks" in caught.value.hint
 
     run(scenario())
 

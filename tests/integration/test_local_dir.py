@@ -13,7 +13,7 @@ from chunkdl.api import FetchFailed, afetch
 from chunkdl.errors import UsageError
 from chunkdl.observe import ReferencePlaced, ReferencePlanned
 from chunkdl.testing import HubRepo, MirrorServer, SeededContent, fault
-from tests.support.scene import SIZE, Scene, small_repo
+from tests.support.scene import SHARED, SIZE, Scene, small_repo
 
 NAMES = {"config.json", "model.safetensors", "nested/dir/notes.txt", "empty.txt"}
 
@@ -83,7 +83,7 @@ def assert_shown(scene, report, repo):
 def test_real_files_with_the_hubs_records_and_nothing_in_the_cache(scene):
     async def work():
         repo = small_repo()
-        async with MirrorServer([repo]) as origin, MirrorServer([repo]) as mirror:
+        async with MirrorServer([repo], **SHARED) as origin, MirrorServer([repo], **SHARED) as mirror:
             report = await scene.fetch(settings=scene.here(origin, mirror))
             assert mirror.bytes_served > 0
         assert_shown(scene, report, repo)

@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from chunkdl.core.journal_codec import claims, decode
 from chunkdl.observe import CorruptionFound
 from chunkdl.testing import HubRepo, MirrorServer, SeededContent, fault
+from tests.support.journals import claimed_bytes
 from tests.support.scene import Scene, assert_placed
 
 MIB = 1 << 20
@@ -33,11 +33,6 @@ def host_of(server):
 
 def caught(scene):
     return [event for event in scene.told(CorruptionFound) if event.repaired]
-
-
-def claimed_bytes(scene):
-    journals = scene.cache.rglob("*.chunkdl-journal")
-    return sum(len(each.range) for path in journals for each in claims(decode(path.read_bytes()).records))
 
 
 def test_one_of_three_mirrors_lies_in_every_fifth_range(scene):
@@ -79,7 +74,7 @@ def test_a_lone_liar_leaves_a_part_that_an_honest_mirror_mends_with_a_fraction_o
             assert alone.exit_code == 5
             assert f"copies differed: {host_of(liar)} [" in error.message
             assert list(scene.cache.rglob("*.chunkdl-part"))
-            kept, before = claimed_bytes(scene), liar.bytes_by_file[MODEL]
+            kept, before = claimed_bytes(scene.cache), liar.bytes_by_file[MODEL]
             together = await scene.fetch(settings=scene.settings(liar, honest))
             assert_placed(together, repo)
             [verdict] = caught(scene)

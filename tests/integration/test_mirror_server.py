@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -24,7 +25,9 @@ from support.asking import (
     ask_absolute,
     mirror_of,
     raw_reply,
+    received,
 )
+from support.peers import turns_until
 
 from chunkdl.testing import HubRepo, MirrorProcess, MirrorServer
 
@@ -245,6 +248,14 @@ def test_the_mirrors_rate_is_shared_by_its_connections():
         assert 0.05 < seconds_for(mirror, 500_000, 4) < 3
 
 
+def test_a_body_on_its_way_keeps_up_with_the_rate():
+    """At the first rate it would take twenty-five minutes."""
+    with mirror_of(rate_bytes_per_s=2_000) as mirror, raw_reply(mirror, MODEL, Connection="close") as sock:
+        assert sock.recv(1)
+        mirror.rate_bytes_per_s = 20_000_000
+        assert len(received(sock)) > WEIGHTS.size
+
+
 def test_each_connection_has_its_own_rate():
     with mirror_of(per_connection_bytes_per_s=500_000) as mirror:
         # Shared, it would be 4 s.
@@ -271,6 +282,19 @@ def test_leaving_in_the_middle_of_a_body_stops_the_mirror_cleanly():
         port = urlsplit(mirror.url).port
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S)
+
+
+def test_no_connection_outlives_the_mirror_not_even_one_that_nobody_serves_yet():
+    async def scenario():
+        async with MirrorServer([REPO]) as mirror:
+            port = urlsplit(mirror.url).port
+            young = socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S)
+            await turns_until(lambda: mirror._open)
+            assert mirror.connections == 0, "its task has not begun"
+        with young, suppress(ConnectionResetError):
+            assert await asyncio.to_thread(young.recv, 1) == b""
+
+    asyncio.run(scenario())
 
 
 def test_the_asynchronous_form_is_the_same():
@@ -312,3 +336,5 @@ def test_a_mirror_in_a_process_of_its_own():
             mirror.read("token")
         with pytest.raises(ValueError, match="not settable"):
             mirror.set("url", "")
+        with pytest.raises(ValueError, match="not settable"):
+            mirror.set("per_connection_bytes_per_s", 1)

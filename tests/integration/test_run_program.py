@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.programs import line_of
 from support.share import ask
 
 from chunkdl.testing import HubRepo, MirrorServer, SeededContent
@@ -115,7 +116,7 @@ def test_signals_reach_the_program_and_its_ending_is_ours(hub, tmp_path, signum)
         start_new_session=True,  # no terminal of ours has told the program already
     )
     try:
-        assert process.stdout.readline() == "ready\n"
+        assert line_of(process) == "ready"
         process.send_signal(signum)
         said, complaint = process.communicate(timeout=LIMIT_S)
     finally:
@@ -135,7 +136,7 @@ def test_nobody_else_is_answered(hub, tmp_path):
         text=True,
     )
     try:
-        base, _, secret = process.stdout.readline().strip().rpartition("/")
+        base, _, secret = line_of(process).rpartition("/")
         path = "/api/models/org/name"
         assert len(secret) >= 22
         assert ask(base, f"/{secret}{path}")[0] == 200

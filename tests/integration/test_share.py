@@ -12,6 +12,7 @@ from threading import Event, Thread
 from urllib.parse import quote, urlsplit
 
 import pytest
+from support.programs import free_port, line_of
 from support.scene import Scene, assert_placed
 from support.share import CANONICAL, FILES, NAME, ask, laid_out, legacy_repo, plain_nginx, settings_in
 
@@ -48,12 +49,6 @@ def served(folder, **options):
         stop[0]()
         thread.join(20)
         assert not thread.is_alive()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -356,7 +351,7 @@ def run_serve(home, tmp_path):
             stderr=subprocess.PIPE,
             text=True,
         )
-        url = process.stdout.readline().strip()
+        url = line_of(process)
         meanwhile(url)
         process.send_signal(signum)
         _, told = process.communicate(timeout=30)

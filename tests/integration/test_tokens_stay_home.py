@@ -18,6 +18,7 @@ REPO = HubRepo("org/name", {"config.json": "{}", "a.txt": "a", "model.safetensor
 HUB_TOKEN, LAB_TOKEN = "hf_the_origins_own", "lab_the_mirrors_own"
 CREDENTIALS = ("authorization", "proxy-authorization", "cookie", "x-api-key")
 SLOW = {"rate_bytes_per_s": 4 << 20}  # so that whoever may deliver is asked to
+ALONE = 1 << 20  # of an origin that is not to be done before somebody else has been asked, on a busy machine too
 
 
 @dataclass
@@ -83,24 +84,30 @@ def pages_on_a_stranger(stage):
     return {"origin": {HUB_TOKEN}}
 
 
+def the_lab_with_its_token(stage):
+    stage.settings(f'[[mirror]]\nurl = "{stage.lab.url}"\ntoken_env = "LAB_TOKEN"\n')
+    stage.origin.rate_bytes_per_s = ALONE
+
+
 def a_mirror_beside_the_origin(stage):
+    stage.origin.rate_bytes_per_s = ALONE
     stage.argv += ["--mirror", stage.stranger.url]
     return {"origin": {HUB_TOKEN}}
 
 
 def a_mirror_with_a_token_of_its_own(stage):
-    stage.settings(f'[[mirror]]\nurl = "{stage.lab.url}"\ntoken_env = "LAB_TOKEN"\n')
+    the_lab_with_its_token(stage)
     return {"origin": {HUB_TOKEN}, "lab": {LAB_TOKEN}}
 
 
 def a_mirror_with_a_token_that_leads_to_the_origin(stage):
-    stage.settings(f'[[mirror]]\nurl = "{stage.lab.url}"\ntoken_env = "LAB_TOKEN"\n')
+    the_lab_with_its_token(stage)
     stage.lab.faults = [fault("redirect", where="resolve", to=f"{stage.origin.url}{{target}}")]
     return {"origin": {HUB_TOKEN, "without"}, "lab": {LAB_TOKEN}}
 
 
 def a_mirror_with_a_token_that_leads_to_a_stranger(stage):
-    stage.settings(f'[[mirror]]\nurl = "{stage.lab.url}"\ntoken_env = "LAB_TOKEN"\n')
+    the_lab_with_its_token(stage)
     stage.lab.faults = [fault("redirect", where="any", to=f"{stage.stranger.url}{{target}}", status=307)]
     return {"origin": {HUB_TOKEN}, "lab": {LAB_TOKEN}}
 
@@ -206,7 +213,7 @@ def test_proxies_and_what_lies_behind_them_see_no_token_in_the_clear(tmp_path, c
     tls = certificates.server("origin.test")
     with squid(names, certificates.issued("127.0.0.1")) as proxy:
         plain = NamedMirror([REPO], name="plain.test", redirects_small=False)
-        origin = NamedMirror([REPO], name="origin.test", tls=tls, redirects_small=False, **SLOW)
+        origin = NamedMirror([REPO], name="origin.test", tls=tls, redirects_small=False, rate_bytes_per_s=ALONE)
         with plain.in_thread(), origin.in_thread():
             said = {"HTTP_PROXY": proxy.url(), "HTTPS_PROXY": proxy.url(), "SSL_CERT_FILE": certificates.bundle}
             traveller = Traveller(tmp_path, HUB_TOKEN, PASSWORD, HF_TOKEN=HUB_TOKEN, **said)

@@ -54,6 +54,11 @@ def hidden_state(model):
         return model(torch.tensor([[2, 5, 6, 3]])).last_hidden_state
 
 
+def agents(server):
+    """Who asked, by the first word of the user agent."""
+    return {each.request.headers.get("user-agent", "").partition("/")[0] for each in server.log}
+
+
 @dataclass
 class Hub:
     """A hub with one repository, a cache, and programs that use both."""

@@ -5,7 +5,7 @@ import sys
 import textwrap
 
 import pytest
-from conftest import LIMIT_S, NAME, contents
+from conftest import LIMIT_S, NAME, agents, contents
 
 # huggingface_hub reads its environment once: each case is a program of its own, as users have them.
 HEAD = """
@@ -30,11 +30,6 @@ def python(hub, code, **environment):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
-
-
-def agents(server):
-    """Who asked, by the first word of the user agent."""
-    return {each.request.headers.get("user-agent", "").partition("/")[0] for each in server.log}
 
 
 def test_from_pretrained_of_what_was_named(hub, expected):

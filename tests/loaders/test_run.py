@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import huggingface_hub
-from conftest import CANONICAL, LIMIT_S, NAME, contents
+from conftest import CANONICAL, LIMIT_S, NAME, agents, contents
 
 from chunkdl.model import RepoType
 
@@ -31,11 +31,6 @@ def run(hub, *command, before=(), flags=("--no-mirrors",), code=0, **environment
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done
-
-
-def agents(server):
-    """Who asked, by the first word of the user agent."""
-    return {each.request.headers.get("user-agent", "").partition("/")[0] for each in server.log}
 
 
 def tokens(server):

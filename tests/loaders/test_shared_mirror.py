@@ -12,6 +12,7 @@ import pytest
 import torch
 import transformers
 from conftest import CANONICAL, LIMIT_S, NAME, contents, hidden_state
+from support.programs import line_of
 from support.share import plain_nginx
 
 from chunkdl.share.folder import MirrorFolder
@@ -28,7 +29,7 @@ def served(lab, hub):
         text=True,
     )
     try:
-        yield process.stdout.readline().strip()
+        yield line_of(process)
     finally:
         process.terminate()
         _, told = process.communicate(timeout=LIMIT_S)

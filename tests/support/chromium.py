@@ -125,7 +125,8 @@ async def _process(profile):
     )
     try:
         async with asyncio.timeout(LIMIT_S):
-            yield await _address(process.stderr)
+            address = await _address(process.stderr)
+        yield address
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Servers that we did not write, as child processes of a test: started, waited for, ended by their own id.
+"""Programs as child processes of a test: started, waited for, ended by their own id, never waited for without a bound.
 
 A missing program is a failure, never a skip: ``scripts/install`` brings it.
 """
@@ -9,10 +9,14 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
+import time
 from contextlib import contextmanager
 
 # They answer within milliseconds of their start; a machine busy with other tests may take seconds.
 LIMIT_S = 20.0
+# Of whoever is listened to: an interpreter that starts and what it then does, on a machine busy with other tests.
+HEARD_S = 60.0
 _EACH_LOOK_S = 0.02
 # Somebody else may take a port between the look and the start.
 _TRIES = 3
@@ -30,6 +34,33 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def looks(look, limit_s: float = LIMIT_S):
+    """What ``look`` sees, again and again, for whoever waits for a sight; an error once that takes too long."""
+    until, never = time.monotonic() + limit_s, threading.Event()
+    while time.monotonic() < until:
+        yield look()
+        never.wait(_EACH_LOOK_S)
+    raise AssertionError(f"nothing within {limit_s:.0f} s: {look()}")
+
+
+@contextmanager
+def killed_after(process, limit_s: float = HEARD_S):
+    """A block that waits for what ``process`` says: after the limit it is killed, and what is read is its end."""
+    bound = threading.Timer(limit_s, process.kill)
+    bound.start()
+    try:
+        yield process
+    finally:
+        bound.cancel()
+        bound.join()
+
+
+def line_of(process) -> str | bytes:
+    """The next line that ``process`` writes on stdout, without its end; empty if it ends or takes too long."""
+    with killed_after(process):
+        return process.stdout.readline().strip()
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from chunkdl.settings import Settings, mirror_at
 from chunkdl.testing import HubRepo, SeededContent
 
 SIZE = 24 << 20  # several leases and segments, a tenth of a second on loopback
+# Alone a mirror would need six seconds: time for another one to be found and asked on a busy machine.
+SHARED = {"rate_bytes_per_s": SIZE // 6}
 
 
 def small_repo(size: int = SIZE, **more) -> HubRepo:

@@ -13,13 +13,19 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
-from support.programs import found, serving
+from support.asking import ask
+from support.programs import found, looks, serving
 
 USER, PASSWORD = "traveller", "open,sesame@8/"  # every character that a URL must quote
 QUOTED = "traveller:open%2Csesame%408%2F"
 FORBIDDEN = "forbidden.test"
+
+# What nobody but this module asks for.
+_MARK = "http://mark.test/"
+_numbers = count()
 
 _NCSA_AUTH = "/usr/lib/squid/basic_ncsa_auth"
 _CONFIG = """
@@ -73,12 +79,28 @@ class Squid:
         return f"{'https' if tls else 'http'}://{f'{credentials}@' if credentials else ''}{place}"
 
     def asked(self) -> list[Asked]:
-        """Everything that has been asked so far; squid writes a tunnel's line when the tunnel is closed."""
-        lines = (self.folder / "access.log").read_text().splitlines()
-        return [Asked(int(status), *rest) for status, *rest in (line.split(maxsplit=4) for line in lines)]
+        """Everything that has been asked and has ended so far.
 
-    def targets(self) -> set[str]:
-        return {each.target for each in self.asked() if each.status == 200}
+        squid writes a line when a request has ended, and a tunnel's when that is closed. A request of our own, which
+        it refuses, comes after all of them: once that has its line, so have they.
+        """
+        mark = f"{_MARK}{next(_numbers)}"
+        ask(self.url(""), mark)
+        marked = next(lines for lines in looks(self._lines) if any(each.target == mark for each in lines))
+        return [each for each in marked if not each.target.startswith(_MARK)]
+
+    def until(self, place: str, after: int = 0) -> list[Asked]:
+        """What was asked after the first so many, as soon as ``place`` (name:port) was reached."""
+        return next(lines[after:] for lines in looks(self.asked) if any(map(at(place), lines[after:])))
+
+    def _lines(self) -> list[Asked]:
+        whole = (self.folder / "access.log").read_text().rpartition("\n")[0].splitlines()
+        return [Asked(int(status), *rest) for status, *rest in (line.split(maxsplit=4) for line in whole)]
+
+
+def at(place: str):
+    """Whether somebody has reached ``place``, by a tunnel or with a plain request."""
+    return lambda asked: asked.status == 200 and place in asked.target
 
 
 @contextmanager

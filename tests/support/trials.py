@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chunkdl.core.journal_codec import decode
+from tests.support.programs import HEARD_S, killed_after
 from tests.support.trial_server import HANGS  # noqa: F401  for those who judge
 
 PROGRAM = Path(__file__).with_name("trial_server.py")
@@ -65,7 +66,8 @@ class TrialServer:
         trial = {"argv": argv, "environ": {**places, **dict(environ)}, "limit_s": LIMIT_S, **more}
         self._process.stdin.write(json.dumps(trial) + "\n")
         self._process.stdin.flush()
-        return Ending(**json.loads(self._process.stdout.readline()))
+        with killed_after(self._process, trial["limit_s"] + HEARD_S):
+            return Ending(**json.loads(self._process.stdout.readline()))
 
     def close(self) -> None:
         self._process.communicate(timeout=20)

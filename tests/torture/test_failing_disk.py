@@ -12,7 +12,6 @@ from collections import Counter
 
 import pytest
 
-from chunkdl.core.journal_codec import claims, decode
 from chunkdl.testing import HubRepo, MirrorServer, SeededContent
 from tests.support.cache_rules import broken_rules
 from tests.support.trials import FACTOR, copied, say, seeded
@@ -35,11 +34,6 @@ STORAGE_EXIT_CODE = 6
 def url():
     with MirrorServer([REPO], per_connection_bytes_per_s=RATE).in_thread() as server:
         yield server.url
-
-
-def claimed_bytes(folder):
-    journals = folder.glob("hub/*/blobs/*.chunkdl-journal")
-    return sum(len(each.range) for path in journals for each in claims(decode(path.read_bytes()).records))
 
 
 def assert_told(ending, folder):

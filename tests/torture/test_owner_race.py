@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.programs import line_of
+from tests.support.trials import seeded
+
 PROGRAM = Path(__file__).with_name("owner_process.py")
 CROWD = 8
 
@@ -27,7 +30,7 @@ class Contender:
         self.process.stdin.flush()
 
     def answer(self):
-        return self.process.stdout.readline().strip()
+        return line_of(self.process)
 
     def die(self):
         """Killed, and dead when this returns, but not waited for: it stays in the process table."""
@@ -79,9 +82,9 @@ def test_an_owner_that_leaves_is_followed_by_one(crowd, path):
         assert list(path.parent.iterdir()) == []
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_contenders_killed_in_the_middle_of_taking_over_block_nobody(crowd, seed):
-    rng = random.Random(seed)
+@pytest.mark.parametrize("turn", range(3))
+def test_contenders_killed_in_the_middle_of_taking_over_block_nobody(crowd, turn):
+    rng = random.Random(seeded() + turn)
     while len(crowd) >= 3:
         ((owner, _),) = all_claim(crowd)
         assert owner.ask("work") == "mine"

@@ -27,7 +27,7 @@ def test_a_process_that_fetches_all_day_stays_as_it_was(tmp_path):
         faults = ((), (), ("flip-bits",))
         servers = [stack.enter_context(MirrorServer([REPO], faults=each).in_thread()) for each in faults]
         command = [sys.executable, PROGRAM, tmp_path, str(FETCHES), *(each.url for each in servers)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=90 * FACTOR, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=270 * FACTOR, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     lefts = [json.loads(line) for line in done.stdout.splitlines()]

@@ -161,6 +161,7 @@ def test_signed_urls_hold_until_expiry_and_byte_for_byte():
         assert before in target
         assert signer.check(target.replace(before, after), now=101) is None
     assert UrlSigner("other", ttl_s=10).check(target, now=101) is None
+    assert "X-Amz-Expires=1&" in UrlSigner("secret", ttl_s=1.9).sign("ab" * 32, now=100), "no more than it lasts"
     signer.revoke()
     assert signer.check(target, now=101) is None
     assert signer.check(signer.sign("cd" * 32, now=101), now=101) == "cd" * 32

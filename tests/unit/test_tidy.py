@@ -26,7 +26,7 @@ PLACES = {
     "aiohttp_socks": {"http/sessions.py"},
     "click": {"cli/"},
     "cronsim": {"batch/recurring.py"},
-    "filelock": {"assemble/hub_lock.py", "batch/runner_lock.py"},
+    "filelock": {"assemble/hub_lock.py", "batch/runner_lock.py", "identify/known_locks.py"},
     "matplotlib": {"mirrors/plot.py"},
     "ml_dtypes": {"convert/numbers.py"},
     "numpy": {"convert/numbers.py"},
@@ -40,9 +40,10 @@ PLACES = {
     "yarl": {"http/", "testing/"},
 }
 AIOHTTP_OWN = {"multidict", "yarl"}  # its header and URL types come with it
+DATA = {"tzdata"}  # zoneinfo reads it where the system has no database
 
 # Context managers that cancel and await every task they created.
-TASK_SCOPES = {"identify/asking.py", "transfer/engine.py"}
+TASK_SCOPES = {"identify/asking.py", "transfer/engine.py", "transfer/threads.py"}
 
 # Modules of the standard library whose effects the core gets as arguments instead.
 IMPURE = {"asyncio", "logging", "multiprocessing", "os", "pathlib", "random", "secrets", "socket", "subprocess"} | {
@@ -129,7 +130,7 @@ def test_dependencies_are_exactly_what_is_imported():
     runtime = [*project["dependencies"], *extras["socks"], *extras["plot"], *extras["convert"]]
     required = {re.match(r"[\w-]+", each)[0].replace("-", "_") for each in runtime}
     imported = set().union(*map(foreign, MODULES))
-    assert imported - AIOHTTP_OWN == required
+    assert imported - AIOHTTP_OWN == required - DATA
 
 
 def test_the_core_decides_and_does_nothing_else():
