@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from chunkdl import __version__
 from chunkdl.cli.errors import USAGE_EXIT_CODE, resume_command
-from chunkdl.cli.output import Output
+from chunkdl.cli.output import Output, cannot_write
 from chunkdl.cli.refusing import refuse
 from chunkdl.cli.sections import write_examples
 from chunkdl.cli.surroundings import real_surroundings
@@ -112,7 +114,7 @@ def main(argv: Sequence[str] | None = None, around: Surroundings | None = None) 
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED_EXIT_CODE
     except Exception as error:  # noqa: BLE001 - the last that can tell it: a bug with its traceback, never swallowed
-        return refuse(_told_by_stdout(around) or error, _chunkdl, arguments, around)
+        return refuse(_told_by_stdout(error, around) or error, _chunkdl, arguments, around)
     assert isinstance(code, int)
     return code
 
@@ -122,10 +124,19 @@ def _told_by_click(error: click.ClickException) -> UsageError:
     return UsageError(error.format_message().rstrip("."), hint=f"see: {ctx.command_path if ctx else 'chunkdl'} --help")
 
 
-def _told_by_stdout(around: Surroundings) -> StoreError | None:
-    """Why what click printed by itself, such as help, cannot be written; None if there is no reason."""
-    try:
-        Output(around.stdout).flush()
-    except StoreError as error:
-        return error
-    return None
+def _told_by_stdout(error: Exception, around: Surroundings) -> StoreError | None:
+    """``error`` in our words if it says that click could not print by itself, such as help; None if it does not.
+
+    Whether anything is left in the buffer to fail once more differs between releases of Python.
+    """
+    if not isinstance(error, OSError) or _raised_in(error) != "click.utils":
+        return None
+    with suppress(StoreError):
+        Output(around.stdout).flush()  # what is left goes nowhere: the interpreter would try it again
+    return cannot_write(error)
+
+
+def _raised_in(error: Exception) -> str:
+    """The name of the module that raised it."""
+    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__"))

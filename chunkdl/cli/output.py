@@ -54,8 +54,7 @@ class Output:
         except OSError as error:
             self._broken = True
             self._forget_buffer()
-            hint = "what was done stays done: run it again with its output to where there is room"
-            raise StoreError(f"cannot write to standard output: {error.strerror or error}", hint=hint) from error
+            raise cannot_write(error) from error
 
     def text(self, line: str) -> None:
         """A line of text; what no UTF-8 spells is escaped."""
@@ -74,6 +73,12 @@ class Output:
             return  # a stream without a descriptor has no flush at exit either
         finally:
             os.close(null)
+
+
+def cannot_write(error: OSError) -> StoreError:
+    """What it means that stdout refused."""
+    hint = "what was done stays done: run it again with its output to where there is room"
+    return StoreError(f"cannot write to standard output: {error.strerror or error}", hint=hint)
 
 
 def spell_json(report: Report) -> bytes:
